@@ -1,0 +1,69 @@
+// Package envelope is a message's envelope as the house carries it from the
+// door that took it in to the mailbox or the courier: who sent it, to whom, how
+// it came.
+package envelope
+
+import (
+	"net/netip"
+	"time"
+
+	"posthouse/internal/id"
+	"posthouse/internal/smtp"
+)
+
+// Stream is the kind of mail an outgoing message belongs to.
+type Stream string
+
+// The streams. Mail that says nothing is person-to-person.
+const (
+	Person        Stream = "person"
+	Transactional Stream = "transactional"
+	Bulk          Stream = "bulk"
+)
+
+// MainTenant is the tenant of a house that serves one owner.
+const MainTenant = "main"
+
+// BodyType is the BODY parameter of MAIL (RFC 6152, RFC 3030).
+type BodyType string
+
+// The body types; "" means that MAIL did not say.
+const (
+	Body7Bit   BodyType = "7BIT"
+	Body8Bit   BodyType = "8BITMIME"
+	BodyBinary BodyType = "BINARYMIME"
+)
+
+// Envelope travels beside a message's body.
+type Envelope struct {
+	ID       id.ID
+	Tenant   string
+	Stream   Stream
+	From     smtp.Address // reverse-path; zero is the null one
+	Rcpts    []Rcpt
+	Body     BodyType
+	UTF8     bool   // SMTPUTF8 was asked for (RFC 6531)
+	Ret      string // RET of RFC 3461: "FULL", "HDRS" or ""
+	EnvID    string // ENVID of RFC 3461, decoded
+	Origin   Origin
+	Received time.Time
+}
+
+// Rcpt is one forward-path.
+type Rcpt struct {
+	To     smtp.Address
+	Notify string // NOTIFY of RFC 3461: comma-separated, "" when absent
+	ORcpt  string // ORCPT of RFC 3461, decoded, with its address type; "" when absent
+}
+
+// Origin is how and from where the message came.
+type Origin struct {
+	Session  id.ID
+	Door     string         // listener's name: "smtp", "submission", "submissions", "lmtp", "internal"
+	Protocol string         // "with" of the Received field: "ESMTPS", "LMTP" … (RFC 3848, RFC 6531)
+	Remote   netip.AddrPort // the client; invalid for a Unix socket or our own mail
+	Helo     string         // as the client gave it
+	TLS      string         // e.g. "TLS1.3 TLS_AES_128_GCM_SHA256"; "" without TLS
+	Login    string         // authenticated account's address; "" for none
+	Account  id.Account     // the same account; 0 for none
+}

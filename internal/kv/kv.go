@@ -1,0 +1,80 @@
+// Package kv is the house's state apart from message bodies: an ordered,
+// transactional key-value store. This package is the interface and its keys;
+// engines live below it (kv/pebble).
+//
+// Every key begins with its partition. A partition is what an engine must be
+// able to keep in one place: an account, a queue shard, the directory. What
+// every engine must carry: keys to 1 KB, values to 64 KB, batches of 1 MB
+// typically and 8 MB at most, scans that can be restarted, no snapshot held for
+// more than some seconds.
+package kv
+
+import (
+	"context"
+	"errors"
+)
+
+// ErrNotFound is what Get answers for a key that is not there.
+var ErrNotFound = errors.New("kv: not found")
+
+// ErrClosed is what every call answers after Close.
+var ErrClosed = errors.New("kv: closed")
+
+// ErrFailed wraps the first failed write or sync of a store. From then on every
+// Update fails with it: what the disk holds is not known any more.
+var ErrFailed = errors.New("kv: store failed")
+
+// Limits that callers keep and engines may enforce.
+const (
+	MaxKey   = 1 << 10
+	MaxValue = 64 << 10
+	MaxBatch = 8 << 20
+)
+
+// Store is an engine. It is safe for concurrent use.
+type Store interface {
+	// View runs fn on one consistent snapshot. It may show what another
+	// goroutine's Update has applied and not yet made durable; see Sync.
+	// fn should take no more than some seconds.
+	View(ctx context.Context, fn func(Reader) error) error
+
+	// Update runs fn and makes its writes atomic: durable when it returns nil,
+	// absent when it returns an error (but see ErrFailed). Writers of a
+	// partition run one after another; fn sees all that earlier ones wrote.
+	// fn may run again, so it must not have effects of its own. A write outside
+	// parts is an error.
+	Update(ctx context.Context, parts Partitions, fn func(Tx) error) error
+
+	// Sync returns when everything that a View begun before the call could have
+	// seen is durable. Call it between reading state and showing it to a client.
+	Sync(ctx context.Context) error
+
+	// Watch returns a channel that holds a value after something in part became
+	// durable (from any node; many changes may share one value), and a function
+	// that ends the watch.
+	Watch(part Partition) (<-chan struct{}, func())
+
+	// Close waits for Updates in flight and releases the store.
+	Close() error
+}
+
+// Reader reads one consistent state. Slices it hands out are valid until fn
+// returns (in Scan: until the callback returns) and must not be changed.
+type Reader interface {
+	// Get answers ErrNotFound for a key that is not there.
+	Get(key []byte) ([]byte, error)
+	// Scan calls fn for the keys in [from, to) in order until fn returns false.
+	Scan(from, to []byte, fn func(key, value []byte) bool) error
+	// ScanBack is Scan from the last key to the first.
+	ScanBack(from, to []byte, fn func(key, value []byte) bool) error
+}
+
+// Tx is a Reader that sees its own writes.
+type Tx interface {
+	Reader
+	// Set copies key and value.
+	Set(key, value []byte) error
+	Delete(key []byte) error
+	// DeleteRange removes the keys in [from, to).
+	DeleteRange(from, to []byte) error
+}

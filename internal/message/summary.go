@@ -1,0 +1,94 @@
+// Package message reads and writes Internet messages (RFC 5322, MIME): a
+// one-pass parser that notes byte offsets, headers and charsets, and a builder.
+// It does no I/O and never gives up on bad input: whatever arrives has a
+// structure.
+package message
+
+import "time"
+
+// Summary is what the house needs to know of a message without reading it
+// again. It is computed once, when the message arrives, and stored beside the
+// message's index entry.
+type Summary struct {
+	Envelope   Envelope
+	Root       Part
+	Size       int64    // bytes of the whole message
+	References []string // message-ids of References and In-Reply-To, without brackets, at most 100, the latest kept
+	Received   int      // number of Received fields
+	BareLines  bool     // a CR or LF that is not part of a CRLF
+	NUL        bool     // a NUL byte
+	EightBit   bool     // a byte above 127 in the body
+	UTF8Header bool     // a byte above 127 in a header: needs SMTPUTF8 (RFC 6531)
+}
+
+// Envelope is the ENVELOPE of RFC 9051 section 7.5.2. Texts are the fields' raw
+// bytes, unfolded and trimmed, encoded words (RFC 2047) left as they are. Nil
+// slices stand for absent fields; an absent Sender or ReplyTo is not filled in
+// (IMAP does that when it writes).
+type Envelope struct {
+	Date       string
+	Subject    string
+	From       []Address
+	Sender     []Address
+	ReplyTo    []Address
+	To         []Address
+	Cc         []Address
+	Bcc        []Address
+	InReplyTo  string
+	MessageID  string    // with its brackets
+	HasSubject bool      // an empty Subject is not an absent one
+	Time       time.Time // Date parsed, zero if it cannot be
+}
+
+// Address is one address of a header field, or the start or end of a group
+// (RFC 9051 section 7.5.2: start has Mailbox = group name and Host "" with
+// Group GroupStart; the end has both empty with GroupEnd).
+type Address struct {
+	Name    string // display name, raw: unquoted, encoded words left as they are
+	Mailbox string // local part, unquoted
+	Host    string
+	Group   Group
+}
+
+// Group marks group syntax in an address list.
+type Group uint8
+
+// The kinds of Address.
+const (
+	GroupNone Group = iota
+	GroupStart
+	GroupEnd
+)
+
+// Param is a parameter of a MIME field; continuations (RFC 2231) are joined,
+// charset-encoded values are decoded to UTF-8.
+type Param struct{ Name, Value string }
+
+// Part is one MIME entity. Offsets are from the start of the whole message.
+type Part struct {
+	Type, Subtype string // as given; TEXT and PLAIN when absent or broken
+	Params        []Param
+	ID            string // Content-ID, with its brackets
+	Description   string
+	Encoding      string // Content-Transfer-Encoding as given, "7BIT" when absent
+	MD5           string
+	Disposition   string // "" when absent
+	DispParams    []Param
+	Language      []string
+	Location      string
+
+	HeaderStart int64 // the entity's header, up to and including its empty line
+	BodyStart   int64 // = end of the header
+	BodyEnd     int64 // end of the body, without the CRLF that belongs to the boundary after it
+	Lines       int64 // lines of the body (for text and message/rfc822)
+
+	Parts   []Part    // multipart/*: the children, at least one
+	Message *Embedded // message/rfc822 and message/global: the message inside
+}
+
+// Embedded is the message inside a message/rfc822 part; it begins at the part's
+// BodyStart.
+type Embedded struct {
+	Envelope Envelope
+	Root     Part
+}

@@ -1,0 +1,107 @@
+// Package queue is the durable outbound queue and its schedule: one entry per
+// recipient, one body per message. Everything it knows in memory is rebuilt from
+// the store at start. It decides when to try, how often and when to give up;
+// the courier decides nothing about that.
+package queue
+
+import (
+	"context"
+	"time"
+
+	"posthouse/internal/blob"
+	"posthouse/internal/envelope"
+	"posthouse/internal/id"
+	"posthouse/internal/kv"
+	"posthouse/internal/smtp"
+)
+
+// Shards is the number of queue partitions.
+const Shards = 16
+
+// Message is one message handed to the queue for some recipients elsewhere.
+type Message struct {
+	Envelope  *envelope.Envelope // Rcpts are not read
+	Body      blob.Ref
+	Skip      int64 // bytes at the start of the body that are not relayed (our Return-Path)
+	Size      int64 // of what is relayed, without Prepend
+	Rcpts     []Rcpt
+	EightBit  bool // needs 8BITMIME
+	UTF8      bool // needs SMTPUTF8 (addresses or header)
+	BareLines bool // has CR or LF outside CRLF
+	MessageID string
+}
+
+// Rcpt is one recipient of a Message.
+type Rcpt struct {
+	envelope.Rcpt
+	Prepend string // header lines put before the message for this recipient, CRLF-ended
+}
+
+// Partition is the shard that a message's entries are in; name it in the Update.
+func Partition(msg id.ID) kv.Partition { panic("not built") }
+
+// State of an entry.
+type State string
+
+// The states.
+const (
+	Ready   State = "ready"   // being tried, or waiting for its turn
+	Waiting State = "waiting" // for its next attempt
+	Held    State = "held"    // by an operator
+)
+
+// Entry is one recipient waiting, as operators see it.
+type Entry struct {
+	ID       string    `json:"id"` // message id "." recipient number
+	Message  id.ID     `json:"message"`
+	From     string    `json:"from"`
+	To       string    `json:"to"`
+	Domain   string    `json:"domain"`
+	Size     int64     `json:"size"`
+	State    State     `json:"state"`
+	Created  time.Time `json:"created"`
+	Next     time.Time `json:"next_attempt"`
+	Expires  time.Time `json:"expires"`
+	Attempts int       `json:"attempts"`
+	Last     string    `json:"last_result,omitempty"`
+	History  []Attempt `json:"history,omitempty"` // only from Show
+}
+
+// Attempt is one try.
+type Attempt struct {
+	At     time.Time `json:"at"`
+	Host   string    `json:"host,omitempty"`
+	Result string    `json:"result"`
+}
+
+// Selector chooses entries; all set fields must match. A zero Selector matches all.
+type Selector struct {
+	Domain    string
+	Sender    string
+	ID        string // of an entry or of a message
+	OlderThan time.Duration
+}
+
+// Enqueuer is the side of the queue that intake uses.
+type Enqueuer interface {
+	// EnqueueTx writes m's entries as part of the caller's transaction, which
+	// must cover Partition(m.Envelope.ID). The caller counts the body's
+	// references: one for the whole Message. After the transaction is durable
+	// the caller calls Enqueued.
+	EnqueueTx(tx kv.Tx, m *Message) error
+	// Enqueued puts m on the schedule. It does not block.
+	Enqueued(m *Message)
+}
+
+// Admin is the side that operators use.
+type Admin interface {
+	List(ctx context.Context, sel Selector) ([]Entry, error)
+	Show(ctx context.Context, entry string) (Entry, error)
+	Retry(ctx context.Context, sel Selector) (int, error)
+	Hold(ctx context.Context, sel Selector) (int, error)
+	Release(ctx context.Context, sel Selector) (int, error)
+	// Drop removes entries without a DSN.
+	Drop(ctx context.Context, sel Selector) (int, error)
+}
+
+var _ = smtp.Address{}

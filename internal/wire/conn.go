@@ -1,0 +1,206 @@
+// Package wire is the line-based connection under SMTP, LMTP, POP3 and the
+// courier: bounded lines, a deadline on every read and write, replies that
+// leave in batches, and an upgrade to TLS that drops what was sent before it.
+package wire
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"net"
+	"time"
+)
+
+// ErrLineTooLong means that a line was longer than asked for. It was read to
+// its end (or to MaxDrain bytes) and thrown away.
+var ErrLineTooLong = errors.New("wire: line too long")
+
+// ErrFlood means that a line went on for more than MaxDrain bytes; the
+// connection is of no more use.
+var ErrFlood = errors.New("wire: endless line")
+
+// MaxDrain is how much of an overlong line is read to find its end, in bytes.
+const MaxDrain = 1 << 20
+
+// Buffer sizes. Small, because ten thousand idle connections hold them.
+const (
+	readBuffer  = 4 << 10
+	writeBuffer = 4 << 10
+)
+
+// Conn is not safe for concurrent use, but one goroutine may read while another
+// writes.
+type Conn struct {
+	conn net.Conn
+	in   *bufio.Reader
+	out  *bufio.Writer
+	tls  *tls.ConnectionState
+
+	// ReadTimeout bounds each wait for input, WriteTimeout each write; 0 is none.
+	ReadTimeout, WriteTimeout time.Duration
+}
+
+// New wraps c.
+func New(c net.Conn, read, write time.Duration) *Conn {
+	w := &Conn{ReadTimeout: read, WriteTimeout: write}
+	w.reset(c)
+	return w
+}
+
+func (c *Conn) reset(n net.Conn) {
+	c.conn = n
+	c.in = bufio.NewReaderSize(deadlineReader{c}, readBuffer)
+	c.out = bufio.NewWriterSize(deadlineWriter{c}, writeBuffer)
+}
+
+type deadlineReader struct{ c *Conn }
+
+func (r deadlineReader) Read(p []byte) (int, error) {
+	if r.c.ReadTimeout > 0 {
+		if err := r.c.conn.SetReadDeadline(time.Now().Add(r.c.ReadTimeout)); err != nil {
+			return 0, err
+		}
+	}
+	return r.c.conn.Read(p)
+}
+
+type deadlineWriter struct{ c *Conn }
+
+func (w deadlineWriter) Write(p []byte) (int, error) {
+	if w.c.WriteTimeout > 0 {
+		if err := w.c.conn.SetWriteDeadline(time.Now().Add(w.c.WriteTimeout)); err != nil {
+			return 0, err
+		}
+	}
+	return w.c.conn.Write(p)
+}
+
+// ReadLine reads a line of at most max bytes, its end not counted, and returns
+// it without its CRLF or LF. The slice is valid until the next read. A final
+// line without an end is an error.
+func (c *Conn) ReadLine(max int) ([]byte, error) {
+	line, err := c.in.ReadSlice('\n')
+	if err == nil {
+		line = trimEnd(line)
+		if len(line) > max {
+			return nil, ErrLineTooLong
+		}
+		return line, nil
+	}
+	if err != bufio.ErrBufferFull {
+		return nil, err
+	}
+	return c.readLongLine(append([]byte(nil), line...), max)
+}
+
+// readLongLine goes on with a line that did not fit the buffer.
+func (c *Conn) readLongLine(line []byte, max int) ([]byte, error) {
+	for total := len(line); total <= MaxDrain; {
+		more, err := c.in.ReadSlice('\n')
+		total += len(more)
+		if len(line) <= max+2 {
+			line = append(line, more...)
+		}
+		if err == nil {
+			line = trimEnd(line)
+			if len(line) > max {
+				return nil, ErrLineTooLong
+			}
+			return line, nil
+		}
+		if err != bufio.ErrBufferFull {
+			return nil, err
+		}
+	}
+	return nil, ErrFlood
+}
+
+func trimEnd(line []byte) []byte {
+	line = line[:len(line)-1]
+	if n := len(line); n > 0 && line[n-1] == '\r' {
+		line = line[:n-1]
+	}
+	return line
+}
+
+// Reader is the buffered input, for data that is not lines.
+func (c *Conn) Reader() *bufio.Reader { return c.in }
+
+// Writer is the buffered output; see Flush.
+func (c *Conn) Writer() *bufio.Writer { return c.out }
+
+// Buffered is how many bytes of input have come and not been read: while it is
+// not 0 a pipelining server need not flush its replies (RFC 2920).
+func (c *Conn) Buffered() int { return c.in.Buffered() }
+
+// Flush sends what was written.
+func (c *Conn) Flush() error { return c.out.Flush() }
+
+// Close closes the connection without flushing.
+func (c *Conn) Close() error { return c.conn.Close() }
+
+// NetConn is the connection below, TLS included.
+func (c *Conn) NetConn() net.Conn { return c.conn }
+
+// ErrPlaintextAfterStartTLS means that input was waiting when TLS was to begin:
+// somebody may have put commands in front of the encrypted session
+// (CVE-2011-0411).
+var ErrPlaintextAfterStartTLS = errors.New("wire: input before the TLS handshake")
+
+// StartTLS makes the handshake as server. Input that came before it is an error.
+func (c *Conn) StartTLS(cfg *tls.Config) error {
+	if c.in.Buffered() > 0 {
+		return ErrPlaintextAfterStartTLS
+	}
+	return c.handshake(tls.Server(c.conn, cfg))
+}
+
+// StartTLSClient makes the handshake as client.
+func (c *Conn) StartTLSClient(cfg *tls.Config) error {
+	if c.in.Buffered() > 0 {
+		return ErrPlaintextAfterStartTLS
+	}
+	return c.handshake(tls.Client(c.conn, cfg))
+}
+
+func (c *Conn) handshake(t *tls.Conn) error {
+	if c.ReadTimeout > 0 {
+		if err := c.conn.SetDeadline(time.Now().Add(c.ReadTimeout)); err != nil {
+			return err
+		}
+	}
+	if err := t.Handshake(); err != nil {
+		return err
+	}
+	if err := c.conn.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	state := t.ConnectionState()
+	c.reset(t)
+	c.tls = &state
+	return nil
+}
+
+// TLS is the state of the TLS connection, nil without TLS. For a listener with
+// implicit TLS the handshake is made by the first call or read.
+func (c *Conn) TLS() *tls.ConnectionState {
+	if c.tls == nil {
+		if t, ok := c.conn.(*tls.Conn); ok {
+			if c.handshakeImplicit(t) == nil {
+				state := t.ConnectionState()
+				c.tls = &state
+			}
+		}
+	}
+	return c.tls
+}
+
+func (c *Conn) handshakeImplicit(t *tls.Conn) error {
+	if c.ReadTimeout > 0 {
+		if err := c.conn.SetDeadline(time.Now().Add(c.ReadTimeout)); err != nil {
+			return err
+		}
+		defer c.conn.SetDeadline(time.Time{})
+	}
+	return t.Handshake()
+}
