@@ -1,0 +1,86 @@
+package sasl
+
+import (
+	"bytes"
+	"fmt"
+	"unicode/utf8"
+)
+
+// plainServer is PLAIN: one message, authzid NUL authcid NUL password (RFC 4616
+// section 2).
+type plainServer struct {
+	auth  Authenticator
+	info  Info
+	asked bool
+	over  bool
+	who   Identity
+}
+
+func (s *plainServer) Next(response []byte) ([]byte, bool, error) {
+	if s.over {
+		return nil, false, fmt.Errorf("%w: exchange is over", ErrProtocol)
+	}
+	if response == nil && !s.asked {
+		s.asked = true
+		return []byte{}, false, nil
+	}
+	s.over = true
+	parts := bytes.Split(response, []byte{0})
+	if len(parts) != 3 || len(parts[1]) == 0 || len(parts[2]) == 0 || !utf8.Valid(response) || len(response) > MaxLine {
+		return nil, false, fmt.Errorf("%w: not a PLAIN message", ErrProtocol)
+	}
+	login := string(parts[1])
+	who, err := s.auth.Authenticate(s.info.Ctx, login, string(parts[2]))
+	if err != nil {
+		return nil, false, err
+	}
+	if err := sameIdentity(string(parts[0]), login, who); err != nil {
+		return nil, false, err
+	}
+	s.who = who
+	return nil, true, nil
+}
+
+func (s *plainServer) Identity() Identity { return s.who }
+
+// loginServer is LOGIN: it asks for the name, then for the password. Clients
+// look for exactly these prompts.
+type loginServer struct {
+	auth  Authenticator
+	info  Info
+	step  int
+	login string
+	who   Identity
+}
+
+func (s *loginServer) Next(response []byte) ([]byte, bool, error) {
+	if len(response) > MaxLine || !utf8.Valid(response) || bytes.IndexByte(response, 0) >= 0 {
+		s.step = 3
+		return nil, false, fmt.Errorf("%w: not a LOGIN message", ErrProtocol)
+	}
+	if s.step == 0 && response != nil {
+		s.step = 1 // the name came as initial response
+	}
+	s.step++
+	switch s.step {
+	case 1:
+		return []byte("Username:"), false, nil
+	case 2:
+		s.login = string(response)
+		return []byte("Password:"), false, nil
+	case 3:
+		if s.login == "" || len(response) == 0 {
+			return nil, false, fmt.Errorf("%w: empty name or password", ErrProtocol)
+		}
+		who, err := s.auth.Authenticate(s.info.Ctx, s.login, string(response))
+		if err != nil {
+			return nil, false, err
+		}
+		s.who = who
+		return nil, true, nil
+	}
+	s.step = 3
+	return nil, false, fmt.Errorf("%w: exchange is over", ErrProtocol)
+}
+
+func (s *loginServer) Identity() Identity { return s.who }
