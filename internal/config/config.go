@@ -1,0 +1,199 @@
+// Package config is the configuration file of one node: typed, strict, and
+// documented by its own fields. Every key has a default; the environment
+// overrides any key (see Load). Errors name the file, line, column and key.
+package config
+
+import "time"
+
+// Config is the whole file. Load fills in defaults and checks every value, so
+// what it returns can be used as it is.
+type Config struct {
+	// Hostname is the name in the greeting, in HELO and in Received lines.
+	// Default: the name of the machine.
+	Hostname string `toml:"hostname"`
+	// Data is the directory of everything the house keeps. Default: /var/lib/posthouse.
+	Data string `toml:"data"`
+	// User is whom to become after the ports are bound, when started as root:
+	// a name, or "name:group". Default: stay who we are.
+	User string `toml:"user"`
+
+	Listen   Listen   `toml:"listen"`
+	TLS      TLS      `toml:"tls"`
+	Auth     Auth     `toml:"auth"`
+	Limits   Limits   `toml:"limits"`
+	DNS      DNS      `toml:"dns"`
+	Outbound Outbound `toml:"outbound"`
+	Store    Store    `toml:"store"`
+	Log      Log      `toml:"log"`
+}
+
+// Listen is where to listen: "host:port", "[::]:25", ":25" or
+// "unix:/run/posthouse/lmtp.sock". An empty list is a service not offered.
+type Listen struct {
+	// SMTP takes mail from other servers (MX).
+	SMTP []string `toml:"smtp"`
+	// Submission takes mail from our own users, with STARTTLS.
+	Submission []string `toml:"submission"`
+	// Submissions is submission with implicit TLS.
+	Submissions []string `toml:"submissions"`
+	// LMTP takes mail from other servers of this site (RFC 2033).
+	LMTP []string `toml:"lmtp"`
+	// IMAP serves mailboxes, with STARTTLS.
+	IMAP []string `toml:"imap"`
+	// IMAPS is IMAP with implicit TLS.
+	IMAPS []string `toml:"imaps"`
+	// POP3 serves INBOX, with STLS.
+	POP3 []string `toml:"pop3"`
+	// POP3S is POP3 with implicit TLS.
+	POP3S []string `toml:"pop3s"`
+	// HTTP serves the admin API, /metrics, /healthz and /readyz.
+	HTTP []string `toml:"http"`
+	// HTTPS is HTTP with TLS.
+	HTTPS []string `toml:"https"`
+	// ProxyProtocol are the networks of proxies that send a PROXY protocol
+	// header (v1 or v2) in front of every connection. From them it is required,
+	// from others it is not understood.
+	ProxyProtocol []Network `toml:"proxy_protocol"`
+}
+
+// The values of TLS.Mode.
+const (
+	ModeSelfSigned = "self-signed"
+	ModeFiles      = "files"
+	ModeACME       = "acme"
+)
+
+// TLS is where our certificate comes from.
+type TLS struct {
+	// Mode is "self-signed" (made and kept in Data), "files" (Cert and Key) or
+	// "acme" (fetched and renewed by itself). Default: "self-signed".
+	Mode string `toml:"mode"`
+	// Cert is the file of the certificate chain, PEM; read again when it changes.
+	Cert string `toml:"cert"`
+	// Key is the file of the private key, PEM.
+	Key string `toml:"key"`
+	// ACMEEmail is whom the certificate authority may write to. Default: nobody.
+	ACMEEmail string `toml:"acme_email"`
+	// ACMECA is the directory URL of the authority. Default: Let's Encrypt.
+	ACMECA string `toml:"acme_ca"`
+	// ACMEAgree accepts the authority's terms of service; "acme" does not work
+	// without. Default: true.
+	ACMEAgree bool `toml:"acme_agree"`
+}
+
+// Auth is about logging in.
+type Auth struct {
+	// AllowPlaintext permits AUTH and LOGIN without TLS to clients on loopback
+	// addresses. Default: false.
+	AllowPlaintext bool `toml:"allow_plaintext"`
+	// HashMemory bounds the memory that password hashing uses at one time; at
+	// least "20M". Default: "256M".
+	HashMemory Size `toml:"hash_memory"`
+	// CacheFor is how long a verified password is remembered. Default: "5m".
+	CacheFor Duration `toml:"cache_for"`
+}
+
+// Limits bound what one client can take. Sizes read like "25M".
+type Limits struct {
+	// MessageSize is the largest message taken, sent or appended, 1K to 1G. Default: "50M".
+	MessageSize Size `toml:"message_size"`
+	// Recipients is how many one message may have, at least 100 (RFC 5321
+	// section 4.5.3.1.8). Default: 1000.
+	Recipients int `toml:"recipients"`
+	// Trusted are networks exempt from connection limits, login slow-down,
+	// tarpits, greylisting and DNS checks, never from relay, sender or size rules.
+	Trusted []Network `toml:"trusted"`
+	// Connections is how many clients of each protocol may be connected. Default: 10000.
+	Connections int `toml:"connections"`
+	// ConnectionsPerAddress is the same for one address (IPv6: one /64). Default: 100.
+	ConnectionsPerAddress int `toml:"connections_per_address"`
+	// ConnectionsPerAccount is how many sessions of each protocol one account
+	// may have. Default: 100.
+	ConnectionsPerAccount int `toml:"connections_per_account"`
+	// Commands is how many commands an SMTP or POP3 session may give before
+	// it is asked to come again. Default: 100000.
+	Commands int `toml:"commands"`
+	// Errors is how many wrong commands a session may give. Default: 20.
+	Errors int `toml:"errors"`
+	// Messages is how many messages one SMTP session may bring. Default: 10000.
+	Messages int `toml:"messages"`
+	// AuthAttempts is how often a session may try to log in. Default: 5.
+	AuthAttempts int `toml:"auth_attempts"`
+}
+
+// DNS is whom to ask.
+type DNS struct {
+	// Servers are resolvers, "address" or "address:port". Default: the system's.
+	Servers []string `toml:"servers"`
+}
+
+// Outbound is the way of mail to other hosts.
+type Outbound struct {
+	// Port is the port of remote MX hosts; other values serve tests. Default: 25.
+	Port int `toml:"port"`
+	// Connections is how many connections may be open in all. Default: 500.
+	Connections int `toml:"connections"`
+	// ConnectionsPerSite is how many may be open to the hosts of one
+	// destination. Default: 20.
+	ConnectionsPerSite int `toml:"connections_per_site"`
+	// Retry is the wait after the first failed attempt; later ones grow.
+	// Default: "5m".
+	Retry Duration `toml:"retry"`
+	// DelayNotice is after how long the sender is told of a delay; "0s" is
+	// never. Default: "4h".
+	DelayNotice Duration `toml:"delay_notice"`
+	// GiveUp is after how long mail is returned (RFC 5321 section 4.5.4.1).
+	// Default: "5d".
+	GiveUp Duration `toml:"give_up"`
+	// Route sends domains over a fixed host instead of their MX; the first match wins.
+	Route []Route `toml:"route"`
+}
+
+// Route is one [[outbound.route]].
+type Route struct {
+	// Match is a domain, "*.domain" for all domains below it, or "*".
+	Match string `toml:"match"`
+	// Via is smtp://host:port or smtps://host:port, with user:password@ if the
+	// host asks for a login.
+	Via Relay `toml:"via"`
+}
+
+// Store is about what is kept.
+type Store struct {
+	// Recoverable is how long the body of an expunged message is kept. Default: "14d".
+	Recoverable Duration `toml:"recoverable"`
+	// Cache is memory for index blocks, at least "1M". Default: "64M".
+	Cache Size `toml:"cache"`
+	// Segment is the size of a file of the body log, "1M" to "1G". Default: "128M".
+	Segment Size `toml:"segment"`
+}
+
+// Log is what is logged, on standard error.
+type Log struct {
+	// Level is "debug", "info", "warn" or "error". Default: "info".
+	Level string `toml:"level"`
+	// Format is "text" or "json". Default: "text".
+	Format string `toml:"format"`
+}
+
+// Default is the configuration of an empty file, but for Hostname, which Load
+// asks the machine for.
+func Default() *Config {
+	hours := func(n int) Duration { return Duration{time.Duration(n) * time.Hour} }
+	return &Config{
+		Data: "/var/lib/posthouse",
+		TLS:  TLS{Mode: ModeSelfSigned, ACMEAgree: true},
+		Auth: Auth{HashMemory: 256 << 20, CacheFor: Duration{5 * time.Minute}},
+		Limits: Limits{
+			MessageSize: 50 << 20, Recipients: 1000,
+			Connections: 10000, ConnectionsPerAddress: 100, ConnectionsPerAccount: 100,
+			Commands: 100000, Errors: 20, Messages: 10000, AuthAttempts: 5,
+		},
+		Outbound: Outbound{
+			Port: 25, Connections: 500, ConnectionsPerSite: 20,
+			Retry: Duration{5 * time.Minute}, DelayNotice: hours(4), GiveUp: hours(5 * 24),
+		},
+		Store: Store{Recoverable: hours(14 * 24), Cache: 64 << 20, Segment: 128 << 20},
+		Log:   Log{Level: "info", Format: "text"},
+	}
+}

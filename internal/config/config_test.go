@@ -1,0 +1,288 @@
+package config
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// example is the file of the project's contract.
+const example = `hostname = "mx.example.org"       # the name in the greeting and in HELO
+data     = "/var/lib/posthouse"   # everything the house keeps
+
+[listen]                          # address lists; empty or absent = not offered
+smtp        = ["0.0.0.0:25"]      # MX
+submission  = ["0.0.0.0:587"]     # STARTTLS
+submissions = ["0.0.0.0:465"]     # implicit TLS
+lmtp        = []                  # also "unix:/run/posthouse/lmtp.sock"
+imap        = ["0.0.0.0:143"]
+imaps       = ["0.0.0.0:993"]
+pop3        = ["0.0.0.0:110"]
+pop3s       = ["0.0.0.0:995"]
+http        = ["127.0.0.1:8080"]  # admin API, metrics at /metrics, health at /healthz and /readyz
+https       = []
+
+[tls]
+mode = "acme"                     # "acme" | "files" | "self-signed"
+cert = ""                         # for "files": reloaded when they change
+key  = ""
+
+[auth]
+allow_plaintext = false           # true: AUTH and LOGIN without TLS, accepted only from loopback clients
+
+[limits]                          # all have defaults; sizes as "25M"
+message_size = "50M"
+recipients   = 1000
+trusted      = []
+
+[dns]
+servers = []                      # default: the system's resolvers; "127.0.0.1:5353" in tests
+
+[outbound]
+port    = 25                      # port of remote MX hosts; other values serve tests
+[[outbound.route]]                # first match wins; no match = MX lookup
+match = "*.example.net"           # a domain, "*.domain", or "*"
+via   = "smtp://127.0.0.1:2600"   # smtp: or smtps:, optional user:password@
+
+[log]
+level  = "info"
+format = "text"                   # "text" | "json"
+`
+
+func TestContractExample(t *testing.T) {
+	c, err := Parse("posthouse.toml", []byte(example), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	want.Hostname = "mx.example.org"
+	want.Listen = Listen{
+		SMTP: []string{"0.0.0.0:25"}, Submission: []string{"0.0.0.0:587"}, Submissions: []string{"0.0.0.0:465"},
+		LMTP: []string{}, IMAP: []string{"0.0.0.0:143"}, IMAPS: []string{"0.0.0.0:993"},
+		POP3: []string{"0.0.0.0:110"}, POP3S: []string{"0.0.0.0:995"}, HTTP: []string{"127.0.0.1:8080"}, HTTPS: []string{},
+	}
+	want.TLS.Mode = ModeACME
+	want.Limits.Trusted = []Network{}
+	want.DNS.Servers = []string{}
+	want.Outbound.Route = []Route{{Match: "*.example.net", Via: Relay{Host: "127.0.0.1", Port: 2600}}}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("have %+v\nwant %+v", c, want)
+	}
+}
+
+// TestEveryKeyIsDocumented reads the struct's source: a key without a comment
+// would be a key that nobody can know.
+func TestEveryKeyIsDocumented(t *testing.T) {
+	src, err := parser.ParseFile(token.NewFileSet(), "config.go", nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := map[string]bool{"listen": true, "tls": true, "auth": true, "limits": true, "dns": true,
+		"outbound": true, "store": true, "log": true}
+	keys := 0
+	ast.Inspect(src, func(n ast.Node) bool {
+		f, ok := n.(*ast.Field)
+		if !ok || f.Tag == nil {
+			return true
+		}
+		keys++
+		tag, _ := strconv.Unquote(f.Tag.Value)
+		key := reflect.StructTag(tag).Get("toml")
+		if !sections[key] && !strings.HasPrefix(f.Doc.Text(), f.Names[0].Name+" ") {
+			t.Errorf("%s: no comment that begins with the name of the field", key)
+		}
+		return true
+	})
+	if keys < 40 {
+		t.Errorf("only %d keys found in the source", keys)
+	}
+}
+
+func TestErrorsNameTheirPlace(t *testing.T) {
+	for _, tt := range []struct{ doc, want string }{
+		{"\n[limits]\n  message_sise = \"1M\"", `posthouse.toml:3:3: limits.message_sise: unknown key`},
+		{"[limit]\nrecipients = 5", `posthouse.toml:1:2: limit: unknown key`},
+		{"[limits]\nrecipients = \"many\"", `posthouse.toml:2:14: limits.recipients: want a number`},
+		{"[limits]\nrecipients = 5", `posthouse.toml:2:14: limits.recipients: 5 is not between 100 and 100000`},
+		{"[limits]\nmessage_size = \"50 megs\"", `posthouse.toml:2:16: limits.message_size: "50 megs" is not a size such as "25M"`},
+		{"[limits]\nmessage_size = \"2G\"", `posthouse.toml:2:16: limits.message_size: 2G is not between 1K and 1G`},
+		{"limits.trusted = [\"127.0.0.0/8\",\n \"lan\"]", `posthouse.toml:2:2: limits.trusted[1]: "lan" is not a network such as "10.0.0.0/8"`},
+		{"[listen]\nsmtp = \"0.0.0.0:25\"", `posthouse.toml:2:8: listen.smtp: want a list of strings`},
+		{"[listen]\nsmtp = [\"0.0.0.0:25\", \"nowhere\"]", `posthouse.toml:2:23: listen.smtp[1]: "nowhere" is not an address such as "0.0.0.0:25"`},
+		{"[listen]\nsmtp = [\":25\"]\nimap = [\":25\"]", `posthouse.toml:3:9: listen.imap[0]: ":25" is taken by listen.smtp`},
+		{"[tls]\nmode = \"file\"", `posthouse.toml:2:8: tls.mode: "file" is none of self-signed, files, acme`},
+		{"[tls]\nmode = \"files\"\ncert = \"c.pem\"", `posthouse.toml: tls.key: mode "files" needs the file of a key`},
+		{"[outbound]\nretry = 5", `posthouse.toml:2:9: outbound.retry: want a length of time such as "5m" or "5d"`},
+		{"[outbound]\ngive_up = \"1m\"", `posthouse.toml:2:11: outbound.give_up: 1m is not more than outbound.retry, 5m`},
+		{"[[outbound.route]]\nmatch = \"a.test\"\nvia = \"smtp://h\"\n[[outbound.route]]\nmatch = \"b test\"\nvia = \"smtp://h\"",
+			`posthouse.toml:5:9: outbound.route[1].match: "b test" is not a domain, "*.domain" or "*"`},
+		{"[[outbound.route]]\nmatch = \"*\"\nvia = \"http://h\"", `posthouse.toml:3:7: outbound.route[0].via: scheme "http", want smtp or smtps`},
+		{"[[outbound.route]]\nmatch = \"*\"", `posthouse.toml:1:3: outbound.route[0].via: want a URL such as "smtp://host:25"`},
+		{"dns = {servers = [\"one\"]}", `posthouse.toml:1:19: dns.servers[0]: "one" is not "address" or "address:port"`},
+		{"hostname = \"a b\"", `posthouse.toml:1:12: hostname: "a b" is not a host name`},
+	} {
+		_, err := Parse("posthouse.toml", []byte(tt.doc), nil)
+		if err == nil || err.Error() != tt.want {
+			t.Errorf("%s\nhave %v\nwant %s", tt.doc, err, tt.want)
+		}
+	}
+}
+
+func TestSyntaxErrorsNameTheirPlace(t *testing.T) {
+	for _, doc := range []string{"hostname = \n", "[listen\n", "hostname = \"a\"\nhostname = \"b\"\n", "\x00"} {
+		_, err := Parse("f", []byte(doc), nil)
+		if err == nil || !strings.HasPrefix(err.Error(), "f:") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: %v", doc, err)
+		}
+	}
+}
+
+func TestPasswordsStayOutOfErrors(t *testing.T) {
+	doc := "[[outbound.route]]\nmatch = \"*\"\nvia = \"smtp://me:secret@h/path\""
+	if _, err := Parse("f", []byte(doc), nil); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Error(err)
+	}
+	r := Relay{TLS: true, Host: "h", Port: 465, User: "me", Password: "secret"}
+	if strings.Contains(r.String(), "secret") {
+		t.Error(r.String())
+	}
+}
+
+func TestEnvironmentOverridesEveryKey(t *testing.T) {
+	c, err := Parse("f", []byte("[listen]\nsmtp=[\"127.0.0.1:1\"]\n"), []string{
+		"HOME=/root",
+		"POSTHOUSE_HOSTNAME=env.example",
+		"POSTHOUSE_LISTEN_SMTP=127.0.0.1:2525, [::1]:2525",
+		"POSTHOUSE_LIMITS_TRUSTED=127.0.0.0/8,::1",
+		"POSTHOUSE_LIMITS_RECIPIENTS=200",
+		"POSTHOUSE_LIMITS_MESSAGE_SIZE=1M",
+		"POSTHOUSE_AUTH_ALLOW_PLAINTEXT=true",
+		"POSTHOUSE_OUTBOUND_GIVE_UP=2d",
+		"POSTHOUSE_OUTBOUND_ROUTE=*.a.test=smtp://127.0.0.1:26,*=smtps://u:p@relay.test",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Hostname != "env.example" || !reflect.DeepEqual(c.Listen.SMTP, []string{"127.0.0.1:2525", "[::1]:2525"}) ||
+		len(c.Limits.Trusted) != 2 || c.Limits.Recipients != 200 || c.Limits.MessageSize != 1<<20 ||
+		!c.Auth.AllowPlaintext || c.Outbound.GiveUp.Duration != 48*time.Hour {
+		t.Errorf("%+v", c)
+	}
+	want := []Route{
+		{"*.a.test", Relay{Host: "127.0.0.1", Port: 26}},
+		{"*", Relay{TLS: true, Host: "relay.test", Port: 465, User: "u", Password: "p"}},
+	}
+	if !reflect.DeepEqual(c.Outbound.Route, want) {
+		t.Errorf("routes %+v", c.Outbound.Route)
+	}
+	names := make(map[string]bool)
+	for _, f := range fields(Default()) {
+		if names[f.env()] {
+			t.Errorf("%s stands for two keys", f.env())
+		}
+		names[f.env()] = true
+	}
+}
+
+func TestEnvironmentErrors(t *testing.T) {
+	for _, tt := range []struct{ env, want string }{
+		{"POSTHOUSE_LISTEN_SMPT=:25", "environment: POSTHOUSE_LISTEN_SMPT: no key of the configuration has this name"},
+		{"POSTHOUSE_LIMITS_RECIPIENTS=x", "POSTHOUSE_LIMITS_RECIPIENTS: limits.recipients: want a number"},
+		{"POSTHOUSE_LISTEN_SMTP=25", `POSTHOUSE_LISTEN_SMTP: listen.smtp[0]: "25" is not an address such as "0.0.0.0:25"`},
+		{"POSTHOUSE_LOG_LEVEL=loud", `POSTHOUSE_LOG_LEVEL: log.level: "loud" is none of debug, info, warn, error`},
+	} {
+		_, err := Parse("f", []byte("[listen]\nsmtp=[\":25\"]"), []string{tt.env})
+		if err == nil || err.Error() != tt.want {
+			t.Errorf("have %v\nwant %s", err, tt.want)
+		}
+	}
+}
+
+func TestNothingIsNeeded(t *testing.T) {
+	c, err := Load("", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Hostname == "" || c.Limits.MessageSize.Bytes() != 50<<20 {
+		t.Errorf("%+v", c)
+	}
+	if _, err := Load(filepath.Join(t.TempDir(), "none.toml"), nil); !os.IsNotExist(err) {
+		t.Errorf("a file that is not there: %v", err)
+	}
+}
+
+func TestWhatIsWrittenCanBeRead(t *testing.T) {
+	c := Default()
+	c.Hostname, c.Data, c.User = "mx.example.org", `/srv/"odd" dir\x`, "posthouse"
+	c.Listen.SMTP, c.Listen.IMAPS = []string{"0.0.0.0:25", "[::]:25"}, []string{"0.0.0.0:993"}
+	c.TLS.Mode, c.TLS.ACMEEmail = ModeACME, "you@example.org"
+	var b bytes.Buffer
+	if err := Write(&b, c); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "posthouse.toml")
+	if err := os.WriteFile(name, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	back, err := Load(name, nil)
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, &b)
+	}
+	if !reflect.DeepEqual(back, c) {
+		t.Errorf("have %+v\nwant %+v", back, c)
+	}
+}
+
+func TestSizesAndDurations(t *testing.T) {
+	for s, want := range map[string]Size{"0": 0, "25M": 25 << 20, "5g": 5 << 30, "10KB": 10 << 10, "1T": 1 << 40, "77": 77} {
+		if n, err := ParseSize(s); err != nil || n != want {
+			t.Errorf("size %q: %d, %v", s, n, err)
+		}
+	}
+	for _, s := range []string{"", "M", "-1", "1.5M", "9999999T", "1 M x", "1MM", "+3"} {
+		if n, err := ParseSize(s); err == nil {
+			t.Errorf("size %q is %d", s, n)
+		}
+	}
+	for s, want := range map[string]time.Duration{"0s": 0, "5m": 5 * time.Minute, "1h30m": 90 * time.Minute, "5d": 120 * time.Hour, "2w": 336 * time.Hour, "10ms": 10 * time.Millisecond} {
+		if d, err := ParseDuration(s); err != nil || d.Duration != want {
+			t.Errorf("duration %q: %v, %v", s, d, err)
+		}
+	}
+	for _, s := range []string{"", "5", "m", "-5m", "1.5h", "99999999999d", "5 m", "5mm"} {
+		if d, err := ParseDuration(s); err == nil {
+			t.Errorf("duration %q is %v", s, d)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(example), "POSTHOUSE_LISTEN_SMTP=:25")
+	f.Add([]byte("[[outbound.route]]\nmatch=\"*\"\nvia=\"smtp://a:b@c:1\"\n"), "POSTHOUSE_OUTBOUND_ROUTE=*=smtp://h")
+	f.Add([]byte("limits = {trusted = [\"::1\", \"10.0.0.0/8\"], message_size = 12345}"), "POSTHOUSE_LIMITS_ERRORS=7")
+	f.Add([]byte("listen.smtp = [\n \"unix:/x\",\n 5]"), "POSTHOUSE_X=")
+	f.Fuzz(func(t *testing.T, doc []byte, env string) {
+		c, err := Parse("f", doc, []string{env})
+		if err != nil {
+			if strings.ContainsAny(err.Error(), "\r\n") {
+				t.Errorf("error of several lines: %q", err)
+			}
+			return
+		}
+		var b bytes.Buffer
+		if err := Write(&b, c); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Parse("written", b.Bytes(), nil); err != nil {
+			t.Errorf("what was read cannot be written: %v\n%s", err, &b)
+		}
+	})
+}

@@ -1,0 +1,151 @@
+package config
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// field is one key that has a value.
+type field struct {
+	key   string // "limits.message_size"
+	value reflect.Value
+}
+
+// env is the name of the variable that overrides the key.
+func (f field) env() string {
+	return "POSTHOUSE_" + strings.ToUpper(strings.ReplaceAll(f.key, ".", "_"))
+}
+
+// fields are the keys of c in the order of the struct.
+func fields(c *Config) []field { return appendFields(nil, "", reflect.ValueOf(c).Elem()) }
+
+func appendFields(list []field, prefix string, v reflect.Value) []field {
+	for i := range v.NumField() {
+		key := prefix + v.Type().Field(i).Tag.Get("toml")
+		f := v.Field(i)
+		if _, text := f.Addr().Interface().(encoding.TextUnmarshaler); !text && f.Kind() == reflect.Struct {
+			list = appendFields(list, key+".", f)
+			continue
+		}
+		list = append(list, field{key, f})
+	}
+	return list
+}
+
+// want says in words what a key takes.
+func want(t reflect.Type) string {
+	switch t {
+	case reflect.TypeFor[Size]():
+		return "want a size such as \"25M\""
+	case reflect.TypeFor[Duration]():
+		return "want a length of time such as \"5m\" or \"5d\""
+	case reflect.TypeFor[Relay]():
+		return "want a URL such as \"smtp://host:25\""
+	case reflect.TypeFor[Network]():
+		return "want a network such as \"10.0.0.0/8\""
+	case reflect.TypeFor[[]Route]():
+		return "want tables with match and via"
+	}
+	switch t.Kind() {
+	case reflect.Slice:
+		return "want a list of strings"
+	case reflect.Bool:
+		return "want true or false"
+	case reflect.Int:
+		return "want a number"
+	case reflect.Struct:
+		return "want a table"
+	}
+	return "want a string"
+}
+
+// typeOf finds the type of a key, of an element, or of a table.
+func typeOf(key string) (reflect.Type, bool) {
+	t := reflect.TypeFor[Config]()
+	for part := range strings.SplitSeq(key, ".") {
+		name, index, element := strings.Cut(part, "[")
+		f, ok := fieldByKey(t, name)
+		if !ok {
+			return nil, false
+		}
+		t = f.Type
+		if element && index != "" && t.Kind() == reflect.Slice {
+			t = t.Elem()
+		}
+	}
+	return t, true
+}
+
+func fieldByKey(t reflect.Type, name string) (reflect.StructField, bool) {
+	if t.Kind() != reflect.Struct {
+		return reflect.StructField{}, false
+	}
+	for i := range t.NumField() {
+		if f := t.Field(i); f.Tag.Get("toml") == name {
+			return f, true
+		}
+	}
+	return reflect.StructField{}, false
+}
+
+// set gives a value its text from the environment; lists are comma-separated.
+func set(v reflect.Value, text string) error {
+	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		return u.UnmarshalText([]byte(text))
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Bool:
+		b, err := strconv.ParseBool(text)
+		if err != nil {
+			return errors.New(want(v.Type()))
+		}
+		v.SetBool(b)
+	case reflect.Int:
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return errors.New(want(v.Type()))
+		}
+		v.SetInt(int64(n))
+	case reflect.Slice:
+		return setList(v, text)
+	default:
+		return fmt.Errorf("cannot be set from the environment")
+	}
+	return nil
+}
+
+func setList(v reflect.Value, text string) error {
+	list := reflect.MakeSlice(v.Type(), 0, 4)
+	for item := range strings.SplitSeq(text, ",") {
+		if item = strings.TrimSpace(item); item == "" {
+			continue
+		}
+		e := reflect.New(v.Type().Elem()).Elem()
+		if r, ok := e.Addr().Interface().(*Route); ok {
+			if err := r.set(item); err != nil {
+				return err
+			}
+		} else if err := set(e, item); err != nil {
+			return err
+		}
+		list = reflect.Append(list, e)
+	}
+	v.Set(list)
+	return nil
+}
+
+// set reads "match=via", the form of a route in the environment.
+func (r *Route) set(text string) error {
+	match, via, ok := strings.Cut(text, "=")
+	if !ok {
+		return errors.New("want routes as match=via")
+	}
+	r.Match = strings.TrimSpace(match)
+	return r.Via.UnmarshalText([]byte(strings.TrimSpace(via)))
+}

@@ -1,0 +1,154 @@
+package config
+
+import (
+	"bytes"
+	"encoding"
+	"errors"
+	"os"
+	"reflect"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// maxFile bounds the file, in bytes.
+const maxFile = 1 << 20
+
+// Load reads the file at path ("" is no file) over the defaults, then the
+// variables of env ("POSTHOUSE_LISTEN_SMTP=127.0.0.1:2525", as os.Environ gives
+// them; others than POSTHOUSE_ are passed over), and checks everything. Lists in
+// the environment are comma-separated, routes are match=via. Wrong content is
+// an *Error.
+func Load(path string, env []string) (*Config, error) {
+	var doc []byte
+	if path != "" {
+		var err error
+		if doc, err = readFile(path); err != nil {
+			return nil, err
+		}
+	}
+	return Parse(path, doc, env)
+}
+
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxFile {
+		return nil, &Error{Source: path, Reason: "larger than 1 MB: not a configuration file"}
+	}
+	return os.ReadFile(path)
+}
+
+// Parse is Load for a document in memory; source is its name in errors.
+func Parse(source string, doc []byte, env []string) (*Config, error) {
+	c := Default()
+	if err := decode(source, doc, c); err != nil {
+		return nil, err
+	}
+	at := findPlaces(source, doc)
+	if err := override(c, env, at); err != nil {
+		return nil, err
+	}
+	if c.Hostname == "" {
+		c.Hostname = machineName()
+	}
+	v := validator{c: c, at: at, source: source}
+	if err := v.all(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// machineName is the system's host name, or "localhost" when it is none that
+// mail could use.
+func machineName() string {
+	name, err := os.Hostname()
+	if err != nil || !validHost(name) {
+		return "localhost"
+	}
+	return name
+}
+
+func decode(source string, doc []byte, c *Config) error {
+	d := toml.NewDecoder(bytes.NewReader(doc))
+	d.DisallowUnknownFields()
+	err := d.Decode(c)
+	if err == nil {
+		return nil
+	}
+	var unknown *toml.StrictMissingError
+	if errors.As(err, &unknown) && len(unknown.Errors) > 0 {
+		return convert(source, doc, &unknown.Errors[0], "unknown key")
+	}
+	var wrong *toml.DecodeError
+	if errors.As(err, &wrong) {
+		return convert(source, doc, wrong, "")
+	}
+	return notText(source, doc, err)
+}
+
+// notText finds the value behind an error that came without a position: the
+// decoder tells none for numbers and dates where a text is wanted.
+func notText(source string, doc []byte, err error) error {
+	for key, at := range findPlaces(source, doc) {
+		t, ok := typeOf(key)
+		if !ok || at.text == "" {
+			continue
+		}
+		u, ok := reflect.New(t).Interface().(encoding.TextUnmarshaler)
+		if ok && u.UnmarshalText([]byte(at.text)) != nil {
+			return at.errorf(key, "%s", want(t))
+		}
+	}
+	return &Error{Source: source, Reason: err.Error()}
+}
+
+// convert makes an Error of the decoder's, with the key it concerns.
+func convert(source string, doc []byte, e *toml.DecodeError, reason string) error {
+	line, column := e.Position()
+	out := &Error{Source: source, Line: line, Column: column, Key: strings.Join(e.Key(), "."), Reason: reason}
+	if at := findPlaces(source, doc).keyAt(line, column); reason == "" && at != "" {
+		out.Key = at
+	}
+	if out.Reason != "" {
+		return out
+	}
+	out.Reason = strings.TrimPrefix(e.Error(), "toml: ")
+	if strings.HasPrefix(out.Reason, "cannot decode TOML") {
+		if t, ok := typeOf(out.Key); ok {
+			out.Reason = want(t)
+		}
+	}
+	return out
+}
+
+// override applies the environment and notes where values came from.
+func override(c *Config, env []string, at places) error {
+	byName := make(map[string]field)
+	for _, f := range fields(c) {
+		byName[f.env()] = f
+	}
+	for _, v := range env {
+		name, text, _ := strings.Cut(v, "=")
+		if !strings.HasPrefix(name, "POSTHOUSE_") {
+			continue
+		}
+		f, ok := byName[name]
+		if !ok {
+			return &Error{Source: "environment", Key: name, Reason: "no key of the configuration has this name"}
+		}
+		here := place{source: name}
+		if err := set(f.value, text); err != nil {
+			return here.errorf(f.key, "%v", err)
+		}
+		for key := range at { // what the file said is not what stands now
+			if strings.HasPrefix(key, f.key+"[") {
+				delete(at, key)
+			}
+		}
+		at[f.key] = here
+	}
+	return nil
+}

@@ -1,0 +1,215 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"posthouse/internal/listen"
+	"posthouse/internal/smtp"
+)
+
+// validator checks what values mean, and says where the first wrong one stands.
+type validator struct {
+	c      *Config
+	at     places
+	source string
+	err    error
+}
+
+// all runs the checks in the order of the file; the first fault wins.
+func (v *validator) all() error {
+	v.general()
+	v.listen()
+	v.tls()
+	v.limits()
+	v.outbound()
+	v.oneOf("log.level", v.c.Log.Level, "debug", "info", "warn", "error")
+	v.oneOf("log.format", v.c.Log.Format, "text", "json")
+	return v.err
+}
+
+// fail notes a fault. The position is that of the nearest key that was given.
+func (v *validator) fail(key, format string, args ...any) {
+	if v.err != nil {
+		return
+	}
+	for near := key; near != ""; near = near[:max(0, strings.LastIndexAny(near, ".["))] {
+		if at, ok := v.at[near]; ok {
+			v.err = at.errorf(key, format, args...)
+			return
+		}
+	}
+	source := v.source
+	if source == "" {
+		source = "configuration"
+	}
+	v.err = place{source: source}.errorf(key, format, args...)
+}
+
+func (v *validator) oneOf(key, value string, allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		v.fail(key, "%q is none of %s", value, strings.Join(allowed, ", "))
+	}
+}
+
+func (v *validator) between(key string, value, low, high int) {
+	if value < low || value > high {
+		v.fail(key, "%d is not between %d and %d", value, low, high)
+	}
+}
+
+func (v *validator) size(key string, value, low, high Size) {
+	if value < low || value > high {
+		v.fail(key, "%s is not between %s and %s", value, low, high)
+	}
+}
+
+func (v *validator) duration(key string, value Duration, low, high time.Duration) {
+	if value.Duration < low || value.Duration > high {
+		v.fail(key, "%s is not between %s and %s", value, Duration{low}, Duration{high})
+	}
+}
+
+func (v *validator) general() {
+	if !smtp.ValidDomain(v.c.Hostname) {
+		v.fail("hostname", "%q is not a host name", v.c.Hostname)
+	}
+	if v.c.Data == "" {
+		v.fail("data", "want a directory")
+	}
+	name, group, has := strings.Cut(v.c.User, ":")
+	if v.c.User != "" && (name == "" || has && group == "" || strings.ContainsAny(v.c.User, " /\x00")) {
+		v.fail("user", "%q is not a user name", v.c.User)
+	}
+	v.size("auth.hash_memory", v.c.Auth.HashMemory, 20<<20, 1<<40)
+	v.duration("auth.cache_for", v.c.Auth.CacheFor, 0, 24*time.Hour)
+	v.size("store.cache", v.c.Store.Cache, 1<<20, 1<<40)
+	v.size("store.segment", v.c.Store.Segment, 1<<20, 1<<30)
+	for i, s := range v.c.DNS.Servers {
+		full, ok := serverAddress(s)
+		if !ok {
+			v.fail(fmt.Sprintf("dns.servers[%d]", i), "%q is not \"address\" or \"address:port\"", s)
+		}
+		v.c.DNS.Servers[i] = full
+	}
+}
+
+// serverAddress completes a resolver's address with the port 53.
+func serverAddress(s string) (string, bool) {
+	if ap, err := netip.ParseAddrPort(s); err == nil {
+		return s, ap.Port() != 0
+	}
+	a, err := netip.ParseAddr(strings.Trim(s, "[]"))
+	if err != nil {
+		return s, false
+	}
+	return netip.AddrPortFrom(a, 53).String(), true
+}
+
+func (v *validator) listen() {
+	taken := make(map[string]string)
+	for _, f := range fields(v.c) {
+		list, ok := f.value.Interface().([]string)
+		if !ok || !strings.HasPrefix(f.key, "listen.") {
+			continue
+		}
+		for i, spec := range list {
+			key := fmt.Sprintf("%s[%d]", f.key, i)
+			a, err := listen.Parse(spec)
+			if err != nil {
+				v.fail(key, "%v", err)
+				continue
+			}
+			if other := taken[a.String()]; other != "" && !a.AnyPort() {
+				v.fail(key, "%q is taken by %s", spec, other)
+			}
+			taken[a.String()] = f.key
+		}
+	}
+}
+
+func (v *validator) tls() {
+	t := &v.c.TLS
+	v.oneOf("tls.mode", t.Mode, ModeSelfSigned, ModeFiles, ModeACME)
+	switch t.Mode {
+	case ModeFiles:
+		if t.Cert == "" {
+			v.fail("tls.cert", "mode \"files\" needs the file of a certificate")
+		}
+		if t.Key == "" {
+			v.fail("tls.key", "mode \"files\" needs the file of a key")
+		}
+	case ModeACME:
+		if !t.ACMEAgree {
+			v.fail("tls.acme_agree", "mode \"acme\" needs the authority's terms accepted")
+		}
+		if !strings.Contains(v.c.Hostname, ".") {
+			v.fail("hostname", "mode \"acme\" needs a full host name, not %q", v.c.Hostname)
+		}
+	}
+	if t.ACMECA != "" {
+		u, err := url.Parse(t.ACMECA)
+		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			v.fail("tls.acme_ca", "%q is not an https URL", t.ACMECA)
+		}
+	}
+	if t.ACMEEmail != "" {
+		if _, err := smtp.ParseAddress(t.ACMEEmail); err != nil {
+			v.fail("tls.acme_email", "%q is not a mail address", t.ACMEEmail)
+		}
+	}
+}
+
+func (v *validator) limits() {
+	const many = 1 << 30
+	l := &v.c.Limits
+	v.size("limits.message_size", l.MessageSize, 1<<10, 1<<30)
+	v.between("limits.recipients", l.Recipients, 100, 100000)
+	v.between("limits.connections", l.Connections, 1, many)
+	v.between("limits.connections_per_address", l.ConnectionsPerAddress, 1, many)
+	v.between("limits.connections_per_account", l.ConnectionsPerAccount, 1, many)
+	v.between("limits.commands", l.Commands, 10, many)
+	v.between("limits.errors", l.Errors, 1, many)
+	v.between("limits.messages", l.Messages, 1, many)
+	v.between("limits.auth_attempts", l.AuthAttempts, 1, 1000)
+}
+
+func (v *validator) outbound() {
+	o := &v.c.Outbound
+	v.between("outbound.port", o.Port, 1, 65535)
+	v.between("outbound.connections", o.Connections, 1, 1<<20)
+	v.between("outbound.connections_per_site", o.ConnectionsPerSite, 1, 1<<20)
+	v.duration("outbound.retry", o.Retry, time.Millisecond, 24*time.Hour)
+	v.duration("outbound.give_up", o.GiveUp, time.Second, 60*24*time.Hour)
+	if o.GiveUp.Duration <= o.Retry.Duration {
+		v.fail("outbound.give_up", "%s is not more than outbound.retry, %s", o.GiveUp, o.Retry)
+	}
+	for i := range o.Route {
+		r := &o.Route[i]
+		key := "outbound.route[" + strconv.Itoa(i) + "]"
+		domain := strings.TrimPrefix(r.Match, "*.")
+		if r.Match != "*" && !smtp.ValidDomain(domain) {
+			v.fail(key+".match", "%q is not a domain, \"*.domain\" or \"*\"", r.Match)
+		} else if r.Match != "*" {
+			r.Match = r.Match[:len(r.Match)-len(domain)] + smtp.CanonicalDomain(domain)
+		}
+		if r.Via.Host == "" {
+			v.fail(key+".via", "want a URL such as \"smtp://host:25\"")
+		}
+	}
+}
+
+// Resolve makes the paths of c absolute, seen from dir.
+func (c *Config) Resolve(dir string) {
+	for _, p := range []*string{&c.Data, &c.TLS.Cert, &c.TLS.Key} {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+}
