@@ -98,7 +98,7 @@ func CutString(b []byte) (s string, rest []byte, ok bool) {
 }
 
 // End is the first key after every key that begins with k: the upper bound of
-// a scan over a prefix.
+// a scan over a prefix. It is nil, no bound, when there is no such key.
 func (k Key) End() []byte {
 	e := slices.Clone(k)
 	for i := len(e) - 1; i >= 0; i-- {

@@ -24,7 +24,14 @@ var ErrClosed = errors.New("kv: closed")
 // Update fails with it: what the disk holds is not known any more.
 var ErrFailed = errors.New("kv: store failed")
 
-// Limits that callers keep and engines may enforce.
+// ErrPartition is what a Tx answers for a write outside the partitions that the
+// Update named.
+var ErrPartition = errors.New("kv: write outside the named partitions")
+
+// ErrTooLarge is what a Tx answers for a key, value or batch over the limits.
+var ErrTooLarge = errors.New("kv: too large")
+
+// Limits of a key, a value, and all keys and values of one Update, in bytes.
 const (
 	MaxKey   = 1 << 10
 	MaxValue = 64 << 10
@@ -42,7 +49,12 @@ type Store interface {
 	// absent when it returns an error (but see ErrFailed). Writers of a
 	// partition run one after another; fn sees all that earlier ones wrote.
 	// fn may run again, so it must not have effects of its own. A write outside
-	// parts is an error.
+	// parts is an error, also when fn overlooks it. What fn reads outside parts
+	// may change while it runs. An Update inside fn may wait for ever.
+	//
+	// When ctx ends before the writes are applied nothing is written; after that
+	// Update waits for the disk whatever ctx says. An Update that writes nothing
+	// returns when all that fn can have read is durable.
 	Update(ctx context.Context, parts Partitions, fn func(Tx) error) error
 
 	// Sync returns when everything that a View begun before the call could have
@@ -64,6 +76,8 @@ type Reader interface {
 	// Get answers ErrNotFound for a key that is not there.
 	Get(key []byte) ([]byte, error)
 	// Scan calls fn for the keys in [from, to) in order until fn returns false.
+	// A nil bound is the end of all keys on that side. What fn writes during a
+	// scan does not show in it.
 	Scan(from, to []byte, fn func(key, value []byte) bool) error
 	// ScanBack is Scan from the last key to the first.
 	ScanBack(from, to []byte, fn func(key, value []byte) bool) error

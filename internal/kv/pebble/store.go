@@ -1,0 +1,332 @@
+// Package pebble is the embedded engine of kv: one Pebble database on the local
+// disk. Writers of a partition exclude each other until their batch is applied;
+// durability comes afterwards, in groups that share one sync.
+package pebble
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"posthouse/internal/kv"
+)
+
+// formatVersion is pinned, so that a new Pebble never changes the disk format by
+// itself: it is raised one release after the Pebble that brought it, when going
+// back to the release before is no longer wanted.
+const formatVersion = pebble.FormatWALSyncChunks
+
+// Options of Open. The zero value is good.
+type Options struct {
+	// FS is the file system; nil is the machine's. Tests inject faults here.
+	FS vfs.FS
+	// Logger takes Pebble's messages; nil discards them.
+	Logger *slog.Logger
+	// CacheSize is the memory for blocks read from disk, in bytes; 0 is 64 MB.
+	CacheSize int64
+	// MemTableSize is the memory for recent writes, in bytes; 0 is 16 MB. It is
+	// small because recycled WAL files are as large.
+	MemTableSize uint64
+}
+
+// Store is an open database. It implements kv.Store.
+type Store struct {
+	db      *pebble.DB
+	f       *failure
+	locks   *keyedLocks
+	watch   *watchers
+	commit  *committer
+	updates atomic.Uint64
+
+	mu     sync.Mutex
+	closed bool
+	calls  int           // Views, Updates and the like under way
+	idle   chan struct{} // made by Close, closed when calls falls to 0
+}
+
+var _ kv.Store = (*Store)(nil)
+
+// Open opens the database in dir and makes it when there is none. Only one
+// process at a time can have it open.
+func Open(dir string, opt Options) (*Store, error) {
+	log := opt.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	f := newFailure()
+	l := logger{log: log, f: f}
+	db, err := pebble.Open(dir, pebbleOptions(opt, l))
+	if err != nil {
+		return nil, fmt.Errorf("kv: open %s: %w", dir, err)
+	}
+	s := &Store{db: db, f: f, locks: newKeyedLocks(), watch: newWatchers()}
+	s.commit = newCommitter(db, f, s.watch.wake)
+	return s, nil
+}
+
+func pebbleOptions(opt Options, l logger) *pebble.Options {
+	o := &pebble.Options{
+		FS:                          opt.FS,
+		CacheSize:                   opt.CacheSize,
+		MemTableSize:                opt.MemTableSize,
+		MemTableStopWritesThreshold: 4,
+		FormatMajorVersion:          formatVersion,
+		Logger:                      l,
+		EventListener:               l.events(),
+	}
+	if o.CacheSize == 0 {
+		o.CacheSize = 64 << 20
+	}
+	if o.MemTableSize == 0 {
+		o.MemTableSize = 16 << 20
+	}
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	return o
+}
+
+// enter counts a call in; every enter that returns nil needs a leave.
+func (s *Store) enter() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return kv.ErrClosed
+	}
+	s.calls++
+	return nil
+}
+
+func (s *Store) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.calls--; s.calls == 0 && s.idle != nil {
+		close(s.idle)
+	}
+}
+
+// View implements kv.Store.
+func (s *Store) View(ctx context.Context, fn func(kv.Reader) error) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	snap := s.db.NewSnapshot()
+	r := &reader{ctx: ctx, src: snap}
+	defer func() {
+		r.ended = true
+		_ = snap.Close() // only ever nil
+	}()
+	return fn(r)
+}
+
+// Update implements kv.Store.
+func (s *Store) Update(ctx context.Context, parts kv.Partitions, fn func(kv.Tx) error) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	if slices.Contains(parts, "") {
+		return fmt.Errorf("%w: a partition without a name", kv.ErrPartition)
+	}
+	if len(parts) > 1 {
+		parts = parts.Sorted()
+	}
+	g, err := s.apply(ctx, parts, fn)
+	if err != nil || g == nil {
+		return err
+	}
+	if err := s.commit.wait(g); err != nil {
+		return err
+	}
+	s.updates.Add(1)
+	return nil
+}
+
+// apply runs fn and applies what it wrote, under the locks of parts. The group
+// that it answers makes that, and all that fn read, durable; nil when it is.
+func (s *Store) apply(ctx context.Context, parts kv.Partitions, fn func(kv.Tx) error) (*group, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	t := txPool.Get().(*tx)
+	var err error
+	if t.held, err = s.locks.lock(ctx, s.f.failed, parts, t.held); err != nil {
+		txPool.Put(t)
+		if errors.Is(err, kv.ErrFailed) {
+			err = s.f.err()
+		}
+		return nil, err
+	}
+	t.begin(parts)
+	t.batch = s.db.NewIndexedBatch()
+	t.ctx, t.src = ctx, t.batch
+	clean := false // whether everything about t ended as it should
+	defer func() {
+		s.locks.unlock(parts, t.held)
+		t.end()
+		if clean {
+			_ = t.batch.Close() // only refuses a second Close
+			t.batch = nil
+			txPool.Put(t)
+		}
+	}()
+	if err := s.f.err(); err != nil {
+		clean = true
+		return nil, err
+	}
+	if err := firstError(fn(t), t.err, ctx.Err()); err != nil {
+		clean = true
+		return nil, err
+	}
+	if t.batch.Empty() {
+		clean = true
+		return s.barrier()
+	}
+	seq, err := s.commit.applyBatch(t.batch)
+	if err != nil {
+		return nil, err // Pebble may hold on to the batch
+	}
+	clean = true
+	return s.commit.join(seq, t.changes()), nil
+}
+
+// barrier joins the group that makes all that is visible now durable.
+func (s *Store) barrier() (*group, error) {
+	seq, durable, err := s.commit.barrier()
+	if err != nil || durable {
+		return nil, err
+	}
+	return s.commit.join(seq, nil), nil
+}
+
+// Sync implements kv.Store.
+func (s *Store) Sync(ctx context.Context) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	g, err := s.barrier()
+	if err != nil || g == nil {
+		return err
+	}
+	select {
+	case <-g.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.f.failed:
+		return s.commit.wait(g)
+	}
+}
+
+// Watch implements kv.Store.
+func (s *Store) Watch(part kv.Partition) (<-chan struct{}, func()) {
+	return s.watch.add(part)
+}
+
+// Close implements kv.Store. After a failure that left Pebble's locks taken it
+// does not wait for calls that hang there, and leaves the files open: then only
+// the end of the process lets go of them.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return kv.ErrClosed
+	}
+	s.closed = true
+	s.idle = make(chan struct{})
+	if s.calls == 0 {
+		close(s.idle)
+	}
+	s.mu.Unlock()
+
+	select {
+	case <-s.idle:
+	case <-s.f.wedged:
+	}
+	s.commit.close()
+	if s.f.isWedged() {
+		return s.f.err()
+	}
+	return firstError(s.closeDB(), s.f.err())
+}
+
+func (s *Store) closeDB() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = panicError(r)
+		}
+	}()
+	return s.db.Close()
+}
+
+// Failed is closed when a write or sync has failed; see kv.ErrFailed.
+func (s *Store) Failed() <-chan struct{} { return s.f.failed }
+
+// Err is nil, or the first failure, which wraps kv.ErrFailed.
+func (s *Store) Err() error { return s.f.err() }
+
+// Checkpoint makes a consistent copy of the database, as of now, in dir, which
+// must not exist. Where it can it links files instead of copying them, so dir
+// should be on the same file system.
+func (s *Store) Checkpoint(dir string) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	if err := s.f.err(); err != nil {
+		return err
+	}
+	return s.db.Checkpoint(dir, pebble.WithFlushedWAL())
+}
+
+// Metrics are figures for monitoring.
+type Metrics struct {
+	DiskBytes uint64 // what the database's files take
+	WALBytes  uint64 // written to the WAL since Open
+	Updates   uint64 // that wrote something, or waited, since Open
+	Syncs     uint64 // groups made durable since Open
+}
+
+// Metrics reads the figures. After Close they are zero.
+func (s *Store) Metrics() Metrics {
+	if s.enter() != nil {
+		return Metrics{}
+	}
+	defer s.leave()
+	m := s.db.Metrics()
+	return Metrics{
+		DiskBytes: m.DiskSpaceUsage(),
+		WALBytes:  m.WAL.BytesWritten,
+		Updates:   s.updates.Load(),
+		Syncs:     s.commit.syncs.Load(),
+	}
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func panicError(r any) error {
+	if err, ok := r.(error); ok {
+		return fmt.Errorf("pebble: %w", err)
+	}
+	return fmt.Errorf("pebble: %v", r)
+}
