@@ -6,13 +6,13 @@ package queue
 
 import (
 	"context"
+	"hash/fnv"
 	"time"
 
 	"posthouse/internal/blob"
 	"posthouse/internal/envelope"
 	"posthouse/internal/id"
 	"posthouse/internal/kv"
-	"posthouse/internal/smtp"
 )
 
 // Shards is the number of queue partitions.
@@ -38,7 +38,11 @@ type Rcpt struct {
 }
 
 // Partition is the shard that a message's entries are in; name it in the Update.
-func Partition(msg id.ID) kv.Partition { panic("not built") }
+func Partition(msg id.ID) kv.Partition {
+	h := fnv.New32a()
+	h.Write([]byte(msg))
+	return kv.QueueShard(uint16(h.Sum32() % Shards))
+}
 
 // State of an entry.
 type State string
@@ -103,5 +107,3 @@ type Admin interface {
 	// Drop removes entries without a DSN.
 	Drop(ctx context.Context, sel Selector) (int, error)
 }
-
-var _ = smtp.Address{}

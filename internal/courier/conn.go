@@ -1,0 +1,308 @@
+package courier
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"posthouse/internal/journal"
+	"posthouse/internal/smtp"
+	"posthouse/internal/status"
+	"posthouse/internal/wire"
+)
+
+// conn is an SMTP session with one server, ready for transactions.
+type conn struct {
+	w         *wire.Conn
+	site      string
+	host      string
+	addr      netip.AddrPort
+	ext       smtp.Extensions
+	tls       string
+	sent      int            // messages over this connection
+	reset     bool           // a transaction is open: RSET must come before the next
+	steps     []journal.Step // of the connecting, for the first message
+	idleSince time.Time
+	quitWait  time.Duration
+}
+
+// failure is why a session could not be had, or came to an end.
+type failure struct {
+	outcome Outcome
+	// refused: the server gave the answer and does not want this session;
+	// otherwise it could not be reached, or the connection was lost.
+	refused bool
+	// tls: the handshake failed, in clear it may work.
+	tls bool
+}
+
+// capabilities used in transactions.
+func (c *conn) pipelining() bool { return c.ext.Has("PIPELINING") }
+func (c *conn) chunking() bool   { return c.ext.Has("CHUNKING") }
+
+// quit ends the session politely. Nobody waits for long.
+func (c *conn) quit() {
+	c.w.WriteTimeout, c.w.ReadTimeout = c.quitWait, c.quitWait
+	c.w.Writer().WriteString("QUIT\r\n")
+	if c.w.Flush() == nil {
+		smtp.ReadReply(c.w) // the connection ends whatever it says
+	}
+	c.w.Close()
+}
+
+// open connects to one address, says EHLO, and starts TLS where it is offered,
+// unless plain.
+func (c *Courier) open(ctx context.Context, r *Route, h *Host, addr netip.Addr, plain bool) (*conn, *failure) {
+	ap := netip.AddrPortFrom(addr, r.port)
+	s := &conn{site: r.Site, host: h.Name, addr: ap, quitWait: c.opt.Timeouts.Quit}
+	began := time.Now()
+	dialCtx, cancel := context.WithTimeout(ctx, c.opt.Timeouts.Connect)
+	nc, err := c.opt.Dialer.DialContext(dialCtx, "tcp", ap.String())
+	cancel()
+	if err != nil {
+		return nil, s.lost("Connection failed", err)
+	}
+	s.step("connect", &began)
+	// A context that ends closes the connection under whoever waits on it.
+	stop := context.AfterFunc(ctx, func() { nc.Close() })
+	defer stop()
+	s.w = wire.New(nc, c.opt.Timeouts.Greeting, c.opt.Timeouts.DataBlock)
+	if r.via != nil && r.via.implicitTLS {
+		s.w.ReadTimeout = c.opt.Timeouts.TLS
+		if err := s.w.StartTLSClient(c.tlsConfig(r, h)); err != nil {
+			s.w.Close()
+			return nil, s.lost("TLS handshake failed", err)
+		}
+		s.noteTLS(&began)
+		s.w.ReadTimeout = c.opt.Timeouts.Greeting
+	}
+	if f := c.greet(s, r, h, plain, &began); f != nil {
+		s.w.Close()
+		return nil, f
+	}
+	s.step("greeting", &began)
+	s.w.ReadTimeout = c.opt.Timeouts.Mail
+	return s, nil
+}
+
+// greet is everything from the greeting to the login.
+func (c *Courier) greet(s *conn, r *Route, h *Host, plain bool, began *time.Time) *failure {
+	reply, err := smtp.ReadReply(s.w)
+	if err != nil {
+		return s.lost("No greeting", err)
+	}
+	if reply.Code != 220 {
+		return s.refused(reply)
+	}
+	s.w.ReadTimeout = c.opt.Timeouts.Mail
+	if f := c.ehlo(s); f != nil {
+		return f
+	}
+	login := r.via != nil && r.via.user != ""
+	if s.tls == "" && s.ext.Has("STARTTLS") && !plain {
+		if f := c.startTLS(s, r, h, began); f != nil {
+			return f
+		}
+	}
+	if !login {
+		return nil
+	}
+	if s.tls == "" && !r.via.loopback() {
+		return &failure{refused: true, outcome: s.outcome(454, status.Enhanced{Class: 4, Subject: 7, Detail: 0},
+			"The relay offers no TLS: the password is not sent")}
+	}
+	return s.login(r.via)
+}
+
+// ehlo says hello, in the old way when the server does not know the new one
+// (RFC 5321 section 3.2).
+func (c *Courier) ehlo(s *conn) *failure {
+	reply, err := s.command("EHLO " + c.opt.Hostname)
+	if err != nil {
+		return s.lost("Connection lost after EHLO", err)
+	}
+	if reply.Code == 250 {
+		s.ext = smtp.ParseEHLO(reply)
+		return nil
+	}
+	if reply.Code < 500 {
+		return s.refused(reply)
+	}
+	s.ext = smtp.Extensions{}
+	if reply, err = s.command("HELO " + c.opt.Hostname); err != nil {
+		return s.lost("Connection lost after HELO", err)
+	}
+	if reply.Code != 250 {
+		return s.refused(reply)
+	}
+	return nil
+}
+
+// startTLS encrypts the session (RFC 3207). A server that refuses the command
+// is spoken to in clear; one whose handshake fails must be called again.
+func (c *Courier) startTLS(s *conn, r *Route, h *Host, began *time.Time) *failure {
+	s.step("greeting", began)
+	reply, err := s.command("STARTTLS")
+	if err != nil {
+		f := s.lost("Connection lost after STARTTLS", err)
+		f.tls = true
+		return f
+	}
+	if reply.Code != 220 {
+		return nil
+	}
+	s.w.ReadTimeout = c.opt.Timeouts.TLS
+	if err := s.w.StartTLSClient(c.tlsConfig(r, h)); err != nil {
+		f := s.lost("TLS handshake failed", err)
+		f.tls = true
+		return f
+	}
+	s.noteTLS(began)
+	s.w.ReadTimeout = c.opt.Timeouts.Mail
+	// What was learnt in clear is forgotten (RFC 3207 section 4.2).
+	return c.ehlo(s)
+}
+
+// tlsConfig is for one host. Certificates of MX hosts are not verified: the
+// alternative is to send in clear. Those of relays that get a password are.
+func (c *Courier) tlsConfig(r *Route, h *Host) *tls.Config {
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.opt.TLS != nil {
+		cfg = c.opt.TLS.Clone()
+	}
+	cfg.ServerName = h.Name
+	cfg.InsecureSkipVerify = r.via == nil || r.via.user == "" || r.via.loopback()
+	cfg.ClientSessionCache = c.sessions
+	return cfg
+}
+
+func (s *conn) noteTLS(began *time.Time) {
+	if state := s.w.TLS(); state != nil {
+		s.tls = fmt.Sprintf("%s %s", tlsVersion(state.Version), tls.CipherSuiteName(state.CipherSuite))
+	}
+	s.step("tls", began)
+}
+
+func tlsVersion(v uint16) string {
+	switch v {
+	case tls.VersionTLS13:
+		return "TLS1.3"
+	case tls.VersionTLS12:
+		return "TLS1.2"
+	}
+	return tls.VersionName(v)
+}
+
+// login authenticates (RFC 4954) by PLAIN (RFC 4616) or LOGIN.
+func (s *conn) login(v *relay) *failure {
+	offered := s.ext.Auth()
+	encode := func(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
+	var lines []string
+	switch {
+	case slices.Contains(offered, "PLAIN"):
+		lines = []string{"AUTH PLAIN " + encode("\x00"+v.user+"\x00"+v.pass)}
+	case slices.Contains(offered, "LOGIN"):
+		lines = []string{"AUTH LOGIN", encode(v.user), encode(v.pass)}
+	default:
+		return &failure{refused: true, outcome: s.outcome(454, status.Enhanced{Class: 4, Subject: 7, Detail: 0},
+			"The relay offers no way to log in that we know")}
+	}
+	for i, line := range lines {
+		reply, err := s.command(line)
+		if err != nil {
+			return s.lost("Connection lost after AUTH", err)
+		}
+		want := 334
+		if i == len(lines)-1 {
+			want = 235
+		}
+		if reply.Code != want {
+			// The mistake is in our configuration, or passes: mail is not lost by it.
+			f := s.refused(reply)
+			f.outcome.Code, f.outcome.Enhanced.Class = 454, 4
+			return f
+		}
+	}
+	return nil
+}
+
+// command sends a line and reads the reply.
+func (s *conn) command(line string) (smtp.Reply, error) {
+	s.w.Writer().WriteString(line)
+	s.w.Writer().WriteString("\r\n")
+	if err := s.w.Flush(); err != nil {
+		return smtp.Reply{}, err
+	}
+	return smtp.ReadReply(s.w)
+}
+
+// step notes how long a part took, and begins the next.
+func (s *conn) step(name string, began *time.Time) {
+	now := time.Now()
+	s.steps = append(s.steps, journal.Step{Name: name, Took: now.Sub(*began)})
+	*began = now
+}
+
+// outcome is one with the session's facts.
+func (s *conn) outcome(code int, e status.Enhanced, text string) Outcome {
+	return Outcome{Code: code, Enhanced: e, Text: text, Host: s.host, Addr: s.addr, TLS: s.tls}
+}
+
+// replied is the outcome that a reply means.
+func (s *conn) replied(r smtp.Reply) Outcome {
+	o := s.outcome(r.Code, r.Enhanced, r.Text())
+	o.Remote = true
+	if o.Code >= 300 && o.Code < 400 {
+		// A reply that has no place here (RFC 5321 section 4.2.1).
+		o.Code, o.Enhanced = 450, status.Enhanced{Class: 4, Subject: 5, Detail: 0}
+	}
+	if o.Enhanced.IsZero() {
+		o.Enhanced = status.Enhanced{Class: uint16(o.Code / 100)}
+	}
+	return o
+}
+
+func (s *conn) refused(r smtp.Reply) *failure {
+	return &failure{outcome: s.replied(r), refused: true}
+}
+
+// lost is the failure of a connection: always temporary.
+func (s *conn) lost(what string, err error) *failure {
+	code := status.Enhanced{Class: 4, Subject: 4, Detail: 2}
+	if s.w == nil {
+		code.Detail = 1 // no answer from host
+	}
+	return &failure{outcome: s.outcome(451, code, what+": "+plain(err))}
+}
+
+// plain is an error in few words that are fit for strangers: no addresses of
+// ours, no internals.
+func plain(err error) string {
+	var timeout interface{ Timeout() bool }
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case errors.Is(err, context.Canceled):
+		return "stopped on this side"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "timed out"
+	case errors.Is(err, errRefused):
+		return "connection refused"
+	case errors.Is(err, errReset):
+		return "connection reset"
+	case errors.Is(err, errEOF):
+		return "the server closed the connection"
+	case errors.Is(err, errUnreachable), errors.Is(err, errNoRoute):
+		return "no route to host"
+	case errors.Is(err, smtp.ErrReply), errors.Is(err, wire.ErrLineTooLong), errors.Is(err, wire.ErrFlood):
+		return "the answer is not SMTP"
+	case errors.As(err, &unknown):
+		return "its certificate is not trusted"
+	}
+	return err.Error()
+}

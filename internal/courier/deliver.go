@@ -1,0 +1,257 @@
+package courier
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+
+	"posthouse/internal/journal"
+	"posthouse/internal/status"
+)
+
+// Bounds of one Deliver.
+const (
+	maxCalls    = 8 // addresses that are called
+	maxSessions = 2 // servers that answered and then failed (RFC 5321 section 5.1 asks for two tries at least)
+	maxDeliver  = 3 * time.Hour
+)
+
+// delivery is one Deliver.
+type delivery struct {
+	c        *Courier
+	t        *Transfer
+	outs     []Outcome
+	done     []bool
+	steps    []journal.Step
+	last     *failure // why there is no session
+	sessions int
+	calls    int
+}
+
+// Deliver tries once to hand t over, to the hosts of its route in order of
+// preference. It answers one outcome per recipient.
+func (c *Courier) Deliver(ctx context.Context, t *Transfer) []Outcome {
+	d := &delivery{c: c, t: t, outs: make([]Outcome, len(t.Rcpts)), done: make([]bool, len(t.Rcpts))}
+	ctx, cancel := context.WithTimeout(ctx, maxDeliver)
+	defer cancel()
+	if t.Route.Took > 0 {
+		d.steps = append(d.steps, journal.Step{Name: "dns", Took: t.Route.Took})
+	}
+	d.run(ctx)
+	for i := range d.outs {
+		if !d.done[i] {
+			d.outs[i] = d.last.outcome
+		}
+		d.outs[i].Steps = d.steps
+	}
+	return d.outs
+}
+
+// run finds connections until every recipient is decided or nothing is left to try.
+func (d *delivery) run(ctx context.Context) {
+	began := time.Now()
+	s, err := d.c.pool.acquire(ctx, d.t.Route.Site)
+	if err != nil {
+		d.last = &failure{outcome: Outcome{Code: 451, Enhanced: status.Enhanced{Class: 4, Subject: 3, Detail: 2}, Text: "Stopped while waiting for a connection"}}
+		return
+	}
+	if waited := time.Since(began); waited > time.Millisecond {
+		d.steps = append(d.steps, journal.Step{Name: "wait", Took: waited})
+	}
+	if s != nil {
+		alive, fresh := d.use(ctx, s, true)
+		if alive {
+			d.c.pool.release(d.t.Route.Site, s)
+			return
+		}
+		if d.settled() || !fresh {
+			d.c.pool.drop(d.t.Route.Site)
+			return
+		}
+	}
+	d.call(ctx)
+}
+
+// call goes through the hosts. It holds leave for one connection.
+func (d *delivery) call(ctx context.Context) {
+	site := d.t.Route.Site
+	targets, probing := d.c.targets(d.t.Route)
+	if probing {
+		defer d.c.probes.Delete(site)
+	}
+	if len(targets) == 0 {
+		d.last = &failure{outcome: Outcome{Code: 451, Enhanced: status.Enhanced{Class: 4, Subject: 4, Detail: 1},
+			Text: "No mail host of the domain could be reached a moment ago"}}
+	}
+	for _, g := range targets {
+		if d.calls == maxCalls || d.sessions == maxSessions || ctx.Err() != nil {
+			break
+		}
+		d.calls++
+		s, f := d.c.session(ctx, d.t.Route, g)
+		if f != nil {
+			d.fail(f)
+			continue
+		}
+		d.sessions++
+		alive, fresh := d.use(ctx, s, false)
+		if alive {
+			d.c.pool.release(site, s)
+			return
+		}
+		if d.settled() || !fresh {
+			break
+		}
+	}
+	d.c.pool.drop(site)
+	if d.last == nil {
+		d.last = &failure{outcome: Outcome{Code: 451, Enhanced: status.Enhanced{Class: 4, Subject: 3, Detail: 2}, Text: "Stopped on this side"}}
+	}
+}
+
+// fail notes why a host was no use. The outcome is permanent only if all hosts
+// say so, and what a server said counts for more than a server that is not there.
+func (d *delivery) fail(f *failure) {
+	if f.outcome.Permanent() && f.outcome.Code != 521 {
+		// A 5yz greeting speaks of us or of the moment, not of the message; only
+		// "does not accept mail" is for good (RFC 7504 section 3).
+		f.outcome.Code -= 100
+		f.outcome.Enhanced.Class = 4
+	}
+	switch {
+	case d.last == nil:
+		d.last = f
+	case d.last.outcome.Permanent() != f.outcome.Permanent():
+		if f.outcome.Temporary() {
+			d.last = f
+		}
+	case f.refused || !d.last.refused:
+		d.last = f
+	}
+}
+
+func (d *delivery) settled() bool { return !slices.Contains(d.done, false) }
+
+// use sends the message over s. alive: the connection can be used again.
+// fresh: another connection may be tried for those not decided.
+func (d *delivery) use(ctx context.Context, s *conn, reused bool) (alive, fresh bool) {
+	stop := context.AfterFunc(ctx, func() { s.w.Close() })
+	if !reused {
+		d.steps = append(d.steps, s.steps...)
+	}
+	s.steps = s.steps[:0]
+	var left []int
+	for i, done := range d.done {
+		if !done {
+			left = append(left, i)
+		}
+	}
+	for first := true; len(left) > 0; first = false {
+		x := &transaction{c: d.c, s: s, t: d.t, rcpts: left, outs: d.outs, done: d.done}
+		x.run()
+		s.sent++
+		if len(s.steps) == 0 {
+			x.step("commands")
+		}
+		d.steps = append(d.steps, s.steps...)
+		s.steps = s.steps[:0]
+		if x.broken != nil {
+			stop()
+			s.w.Close()
+			return false, d.lost(x, reused && first)
+		}
+		d.fill(x)
+		left = x.again
+		if len(x.accepted) == 0 {
+			break
+		}
+		for _, i := range left {
+			d.done[i] = false
+		}
+	}
+	return stop(), false // stopped in time: the context has not closed it
+}
+
+// fill settles what a whole transaction has left open.
+func (d *delivery) fill(x *transaction) {
+	for _, i := range x.rcpts {
+		if !d.done[i] {
+			x.decide(i, x.s.outcome(451, status.Enhanced{Class: 4, Subject: 5, Detail: 0}, "The server gave no answer for this recipient"))
+		}
+	}
+}
+
+// lost judges a transaction whose connection is gone, and reports whether those
+// recipients that are not decided may be tried over another one at once.
+func (d *delivery) lost(x *transaction, reused bool) bool {
+	if reused && x.replies == 0 {
+		// It was closed while it lay idle, whatever the last words: nothing of
+		// this message was taken.
+		d.last = x.broken
+		return true
+	}
+	d.last = x.broken
+	if x.broken.refused && x.broken.outcome.Code != 421 || x.final {
+		x.decideAll(x.broken.outcome)
+		return false
+	}
+	return true
+}
+
+// target is one address to call.
+type target struct {
+	host *Host
+	addr netip.Addr
+}
+
+// targets are the addresses of a route in the order of calling: by preference,
+// hosts of the same preference shuffled (RFC 5321 section 5.1). Those that did
+// not answer lately are left out; if that is all of them, one caller at a time
+// may try them (probing), and the others get none.
+func (c *Courier) targets(r *Route) (list []target, probing bool) {
+	hosts := make([]*Host, len(r.Hosts))
+	for i := range r.Hosts {
+		hosts[i] = &r.Hosts[i]
+	}
+	rand.Shuffle(len(hosts), func(i, j int) { hosts[i], hosts[j] = hosts[j], hosts[i] })
+	slices.SortStableFunc(hosts, func(a, b *Host) int { return int(a.Preference) - int(b.Preference) })
+	var dead []target
+	for _, h := range hosts {
+		for _, a := range h.Addrs {
+			if c.dead.has(netip.AddrPortFrom(a, r.port)) {
+				dead = append(dead, target{h, a})
+			} else {
+				list = append(list, target{h, a})
+			}
+		}
+	}
+	if len(list) > 0 {
+		return list, false
+	}
+	if _, busy := c.probes.LoadOrStore(r.Site, true); busy {
+		return nil, false
+	}
+	return dead, true
+}
+
+// session opens a session with one address. When TLS fails it calls again and
+// speaks in clear, unless a password is to be sent.
+func (c *Courier) session(ctx context.Context, r *Route, g target) (*conn, *failure) {
+	ap := netip.AddrPortFrom(g.addr, r.port)
+	s, f := c.open(ctx, r, g.host, g.addr, c.bad.has(ap))
+	mayBePlain := r.via == nil || r.via.user == "" && !r.via.implicitTLS
+	if f != nil && f.tls && mayBePlain && ctx.Err() == nil {
+		c.opt.Log.Info("TLS failed, going on in clear", "host", g.host.Name, "addr", ap.String(), "reason", f.outcome.Text)
+		c.bad.add(ap)
+		s, f = c.open(ctx, r, g.host, g.addr, true)
+	}
+	switch {
+	case f == nil:
+		c.dead.remove(ap)
+	case !f.refused && ctx.Err() == nil:
+		c.dead.add(ap)
+	}
+	return s, f
+}

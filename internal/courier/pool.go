@@ -1,0 +1,247 @@
+package courier
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// errPoolClosed ends transfers that wait for a connection while the courier closes.
+var errPoolClosed = errors.New("courier: closed")
+
+// pool counts connections, keeps unused ones for a while and makes callers wait
+// while a limit is reached, first come first served among those who may go on.
+type pool struct {
+	mu      sync.Mutex
+	opt     *Options
+	sites   map[string]*siteConns
+	total   int // open connections, idle ones included
+	idle    int
+	waiters []*waiter
+	sweeper *time.Timer // nil while nothing is idle
+	closed  bool
+	quits   sync.WaitGroup // connections on their way out
+}
+
+type siteConns struct {
+	open int     // busy and idle
+	idle []*conn // the latest last
+}
+
+type waiter struct {
+	site string
+	turn chan *conn // a connection, or nil for leave to make one; closed on close
+}
+
+func (p *pool) init(opt *Options) {
+	p.opt = opt
+	p.sites = make(map[string]*siteConns)
+}
+
+// acquire gives an idle connection to the site, or nil: leave to make one. The
+// caller hands it back with release, or ends it (or the leave) with drop.
+func (p *pool) acquire(ctx context.Context, site string) (*conn, error) {
+	p.mu.Lock()
+	c, ok := p.take(site)
+	if ok || p.closed {
+		closed := p.closed
+		p.mu.Unlock()
+		if closed {
+			return nil, errPoolClosed
+		}
+		return c, nil
+	}
+	w := &waiter{site: site, turn: make(chan *conn, 1)}
+	p.waiters = append(p.waiters, w)
+	p.mu.Unlock()
+	select {
+	case c, open := <-w.turn:
+		if !open {
+			return nil, errPoolClosed
+		}
+		return c, nil
+	case <-ctx.Done():
+		return nil, p.leave(ctx, w)
+	}
+}
+
+// leave gives up waiting.
+func (p *pool) leave(ctx context.Context, w *waiter) error {
+	p.mu.Lock()
+	for i, other := range p.waiters {
+		if other == w {
+			p.waiters = append(p.waiters[:i], p.waiters[i+1:]...)
+			p.mu.Unlock()
+			return ctx.Err()
+		}
+	}
+	p.mu.Unlock()
+	// The turn came at the same moment: pass it on.
+	if c, open := <-w.turn; open {
+		p.release(w.site, c)
+	}
+	return ctx.Err()
+}
+
+// take is acquire without waiting; p.mu is held.
+func (p *pool) take(site string) (*conn, bool) {
+	if p.closed {
+		return nil, false
+	}
+	s := p.sites[site]
+	if s == nil {
+		s = new(siteConns)
+		p.sites[site] = s
+	}
+	if n := len(s.idle); n > 0 {
+		c := s.idle[n-1]
+		s.idle[n-1] = nil
+		s.idle = s.idle[:n-1]
+		p.idle--
+		return c, true
+	}
+	if s.open < p.opt.PerSite && (p.total < p.opt.Total || p.evict()) {
+		s.open++
+		p.total++
+		return nil, true
+	}
+	if s.open == 0 {
+		delete(p.sites, site)
+	}
+	return nil, false
+}
+
+// evict closes the connection that has been idle longest; p.mu is held.
+func (p *pool) evict() bool {
+	var oldest *siteConns
+	for _, s := range p.sites {
+		if len(s.idle) > 0 && (oldest == nil || s.idle[0].idleSince.Before(oldest.idle[0].idleSince)) {
+			oldest = s
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	c := oldest.idle[0]
+	oldest.idle = oldest.idle[1:]
+	p.idle--
+	p.forget(c.site)
+	p.quits.Go(c.quit) // bounded by the Quit timeout
+	return true
+}
+
+// forget counts a connection out; p.mu is held.
+func (p *pool) forget(site string) {
+	p.total--
+	if s := p.sites[site]; s != nil {
+		if s.open--; s.open == 0 {
+			delete(p.sites, site)
+		}
+	}
+}
+
+// release hands a connection back for others, or with nil an unused leave.
+func (p *pool) release(site string, c *conn) {
+	if c == nil || c.sent >= p.opt.MaxPerConn || p.opt.Idle < 0 {
+		p.drop(site)
+		if c != nil {
+			c.quit()
+		}
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		p.forget(site)
+		p.quits.Go(c.quit)
+		return
+	}
+	for i, w := range p.waiters {
+		if w.site == site {
+			p.waiters = append(p.waiters[:i], p.waiters[i+1:]...)
+			w.turn <- c
+			return
+		}
+	}
+	c.idleSince = time.Now()
+	s := p.sites[site]
+	s.idle = append(s.idle, c)
+	p.idle++
+	if p.sweeper == nil {
+		p.sweeper = time.AfterFunc(p.opt.Idle, p.sweep)
+	}
+	p.wake()
+}
+
+// drop counts out a connection that is closed, or a leave not used.
+func (p *pool) drop(site string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.forget(site)
+	p.wake()
+}
+
+// wake lets those go on who can; p.mu is held.
+func (p *pool) wake() {
+	for i := 0; i < len(p.waiters); {
+		c, ok := p.take(p.waiters[i].site)
+		if !ok {
+			i++
+			continue
+		}
+		p.waiters[i].turn <- c
+		p.waiters = append(p.waiters[:i], p.waiters[i+1:]...)
+	}
+}
+
+// sweep ends connections that nobody used for the idle time.
+func (p *pool) sweep() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sweeper = nil
+	if p.closed {
+		return
+	}
+	limit := time.Now().Add(-p.opt.Idle)
+	for site, s := range p.sites {
+		for len(s.idle) > 0 && !s.idle[0].idleSince.After(limit) {
+			c := s.idle[0]
+			s.idle = s.idle[1:]
+			p.idle--
+			p.forget(site)
+			p.quits.Go(c.quit)
+		}
+	}
+	if p.idle > 0 {
+		p.sweeper = time.AfterFunc(p.opt.Idle/2+time.Millisecond, p.sweep)
+	}
+	p.wake()
+}
+
+// close ends the idle connections and everybody's waiting.
+func (p *pool) close() {
+	p.mu.Lock()
+	var idle []*conn
+	p.closed = true
+	if p.sweeper != nil {
+		p.sweeper.Stop()
+	}
+	for site, s := range p.sites {
+		for _, c := range s.idle {
+			idle = append(idle, c)
+			p.forget(site)
+		}
+		s.idle = nil
+	}
+	p.idle = 0
+	for _, w := range p.waiters {
+		close(w.turn)
+	}
+	p.waiters = nil
+	p.mu.Unlock()
+	for _, c := range idle {
+		p.quits.Go(c.quit)
+	}
+	p.quits.Wait()
+}

@@ -1,0 +1,479 @@
+package courier
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"posthouse/internal/smtp"
+	"posthouse/internal/status"
+)
+
+// maxEager is the largest content that is sent behind RCPT without waiting for
+// its replies, where the server takes BDAT, in bytes: one round trip in all.
+const maxEager = 32 << 10
+
+// transaction is one MAIL … DATA on a connection.
+type transaction struct {
+	c     *Courier
+	s     *conn
+	t     *Transfer
+	rcpts []int     // indices into t.Rcpts
+	outs  []Outcome // of all of t.Rcpts
+	done  []bool    // which are decided
+
+	accepted []int
+	again    []int // not now, said the server: there were too many at once
+	utf8     bool
+	eager    bool // content goes out behind the commands
+	chunked  bool // BDAT
+	replies  int  // read so far
+	final    bool // all of the content may have reached the server
+	broken   *failure
+	began    time.Time
+}
+
+// run tries to send to x.rcpts. Those not decided afterwards share x.broken's
+// outcome, or are in x.again.
+func (x *transaction) run() {
+	x.began = time.Now()
+	x.s.w.ReadTimeout = x.c.opt.Timeouts.Mail
+	if !x.fit() || len(x.rcpts) == 0 {
+		return
+	}
+	if err := x.prepare(); err != nil {
+		x.decideAll(x.ours(err))
+		return
+	}
+	if x.s.pipelining() {
+		x.pipelined()
+	} else {
+		x.stepwise()
+	}
+}
+
+// decide settles one recipient.
+func (x *transaction) decide(i int, o Outcome) {
+	x.outs[i], x.done[i] = o, true
+}
+
+// decideAll settles all that are not settled yet.
+func (x *transaction) decideAll(o Outcome) {
+	for _, i := range x.rcpts {
+		if !x.done[i] {
+			x.decide(i, o)
+		}
+	}
+}
+
+// ours is the outcome of a failure on our side.
+func (x *transaction) ours(err error) Outcome {
+	e := status.Of(err)
+	return x.s.outcome(e.Code, e.Enhanced, e.Text)
+}
+
+// fit decides what this server cannot take at all, and reports whether anything
+// is left to do.
+func (x *transaction) fit() bool {
+	ext, t := x.s.ext, x.t
+	if limit := ext.Size(); limit > 0 && t.total() > limit { // RFC 1870 section 6
+		x.decideAll(x.s.outcome(552, status.Enhanced{Class: 5, Subject: 3, Detail: 4},
+			fmt.Sprintf("Message of %d bytes is larger than the %d bytes the server takes", t.total(), limit)))
+		return false
+	}
+	has := ext.Has("SMTPUTF8")
+	x.utf8 = t.UTF8 || !pathIsASCII(t.From)
+	if x.utf8 && !has { // RFC 6531 section 3.5
+		x.decideAll(x.s.outcome(550, status.Enhanced{Class: 5, Subject: 6, Detail: 7},
+			"The message has internationalised addresses or header, which the server does not take"))
+		return false
+	}
+	left := x.rcpts[:0:0]
+	for _, i := range x.rcpts {
+		if pathIsASCII(t.Rcpts[i].To) {
+			left = append(left, i)
+			continue
+		}
+		if !has {
+			x.decide(i, x.s.outcome(553, status.Enhanced{Class: 5, Subject: 6, Detail: 7},
+				"The address is internationalised, which the server does not take"))
+			continue
+		}
+		x.utf8 = true
+		left = append(left, i)
+	}
+	x.rcpts = left
+	// A body with 8-bit bytes goes as it is to a server without 8BITMIME, as all
+	// widespread servers do it: RFC 6152 section 3 would have it converted, which
+	// breaks signatures, or refused, which helps nobody.
+	return true
+}
+
+// prepare chooses how to send the content, and refuses what could be read as two
+// messages.
+func (x *transaction) prepare() error {
+	x.chunked = x.s.chunking()
+	if x.t.BareLines && !x.chunked {
+		bad, err := smuggles(x.t.content())
+		if err != nil {
+			return status.Internal(err)
+		}
+		if bad {
+			return status.New(550, 6, 0, "The message has a line of one dot between bare line ends, which would end it for some servers")
+		}
+	}
+	x.eager = x.chunked && x.s.pipelining() && x.t.total() <= maxEager
+	return nil
+}
+
+// pathOf is an address as it goes over the wire: with A-labels where they save
+// from needing SMTPUTF8 (RFC 6531 section 3.2).
+func pathOf(a smtp.Address) string {
+	if !a.IsASCII() && (smtp.Address{Local: a.Local}).IsASCII() {
+		if domain, err := smtp.ToASCII(a.Domain); err == nil {
+			a.Domain = domain
+		}
+	}
+	return a.Path()
+}
+
+func pathIsASCII(a smtp.Address) bool {
+	for _, b := range []byte(pathOf(a)) {
+		if b >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// mail appends the MAIL command.
+func (x *transaction) mail(b []byte) []byte {
+	ext := x.s.ext
+	b = append(b, "MAIL FROM:"...)
+	b = append(b, pathOf(x.t.From)...)
+	if ext.Has("SIZE") {
+		b = append(b, " SIZE="...)
+		b = strconv.AppendInt(b, x.t.total(), 10)
+	}
+	if x.t.EightBit && ext.Has("8BITMIME") {
+		b = append(b, " BODY=8BITMIME"...)
+	}
+	if x.utf8 {
+		b = append(b, " SMTPUTF8"...)
+	}
+	if ext.Has("DSN") { // RFC 3461 section 4.3, 4.4
+		if x.t.Ret != "" {
+			b = append(b, " RET="+x.t.Ret...)
+		}
+		if x.t.EnvID != "" {
+			b = append(b, " ENVID="+smtp.EncodeXtext(x.t.EnvID)...)
+		}
+	}
+	return append(b, "\r\n"...)
+}
+
+// rcpt appends the RCPT command for one recipient.
+func (x *transaction) rcpt(b []byte, i int) []byte {
+	r := &x.t.Rcpts[i]
+	b = append(b, "RCPT TO:"...)
+	b = append(b, pathOf(r.To)...)
+	if x.s.ext.Has("DSN") { // RFC 3461 sections 4.1, 4.2
+		if r.Notify != "" {
+			b = append(b, " NOTIFY="+r.Notify...)
+		}
+		if kind, addr, ok := strings.Cut(r.ORcpt, ";"); ok {
+			b = append(b, " ORCPT="+kind+";"+smtp.EncodeXtext(addr)...)
+		}
+	}
+	return append(b, "\r\n"...)
+}
+
+// data appends the command that announces the content.
+func (x *transaction) data(b []byte) []byte {
+	if !x.chunked {
+		return append(b, "DATA\r\n"...)
+	}
+	b = append(b, "BDAT "...)
+	b = strconv.AppendInt(b, x.t.total(), 10)
+	return append(b, " LAST\r\n"...)
+}
+
+// pipelined sends all commands at once (RFC 2920 section 3.1).
+func (x *transaction) pipelined() {
+	block := blocks.Get().(*[]byte)
+	defer blocks.Put(block)
+	b := (*block)[:0]
+	reset := x.s.reset
+	if reset {
+		b = append(b, "RSET\r\n"...)
+	}
+	b = x.mail(b)
+	for _, i := range x.rcpts {
+		b = x.rcpt(b, i)
+	}
+	// BDAT that is not eager waits: its content cannot be called back.
+	ask := !x.chunked || x.eager
+	if ask {
+		b = x.data(b)
+	}
+	if x.eager {
+		start := len(b)
+		b = slices.Grow(b, int(x.t.total()))[:start+int(x.t.total())]
+		if _, err := io.ReadFull(x.t.content(), b[start:]); err != nil {
+			x.decideAll(x.ours(status.Internal(err)))
+			return
+		}
+	}
+	x.s.reset = true
+	x.final = x.eager
+	if !x.write(b) {
+		return
+	}
+	*block = b[:0]
+	if reset {
+		if _, ok := x.read(); !ok {
+			return
+		}
+	}
+	if ok := x.readEnvelope(); !ok {
+		return
+	}
+	if !ask {
+		x.sendContent()
+		return
+	}
+	x.finish()
+}
+
+// readEnvelope reads the replies to MAIL and every RCPT. It is false when the
+// connection is of no more use.
+func (x *transaction) readEnvelope() bool {
+	mail, ok := x.read()
+	if !ok {
+		return false
+	}
+	for _, i := range x.rcpts {
+		reply, ok := x.read()
+		if !ok {
+			if mail.Code/100 != 2 {
+				x.decideAll(x.s.replied(mail))
+			}
+			return false
+		}
+		if mail.Code/100 == 2 {
+			x.judgeRcpt(i, reply)
+		}
+	}
+	if mail.Code/100 != 2 {
+		x.accepted = nil
+		x.decideAll(x.s.replied(mail))
+	}
+	return true
+}
+
+// judgeRcpt takes the reply for one recipient.
+func (x *transaction) judgeRcpt(i int, reply smtp.Reply) {
+	if reply.Code/100 == 2 {
+		x.accepted = append(x.accepted, i)
+		return
+	}
+	o := x.s.replied(reply)
+	many := o.Enhanced.Subject == 5 && o.Enhanced.Detail == 3
+	if o.Code == 552 && (many || reply.Enhanced.IsZero()) {
+		// Once the code for too many recipients (RFC 5321 section 4.5.3.1.10).
+		o.Code, o.Enhanced, many = 452, status.Enhanced{Class: 4, Subject: 5, Detail: 3}, true
+	}
+	if o.Code == 452 && (many || reply.Enhanced.IsZero()) && len(x.accepted) > 0 {
+		x.again = append(x.again, i)
+	}
+	x.decide(i, o)
+}
+
+// stepwise is for servers without PIPELINING: one command, one reply.
+func (x *transaction) stepwise() {
+	if x.s.reset {
+		if _, ok := x.ask([]byte("RSET\r\n")); !ok {
+			return
+		}
+	}
+	x.s.reset = true
+	reply, ok := x.ask(x.mail(nil))
+	if !ok {
+		return
+	}
+	if reply.Code/100 != 2 {
+		x.decideAll(x.s.replied(reply))
+		return
+	}
+	for _, i := range x.rcpts {
+		if reply, ok = x.ask(x.rcpt(nil, i)); !ok {
+			return
+		}
+		x.judgeRcpt(i, reply)
+	}
+	if len(x.accepted) == 0 {
+		return
+	}
+	if x.chunked {
+		x.sendContent()
+		return
+	}
+	if x.write(x.data(nil)) {
+		x.finish()
+	}
+}
+
+// sendContent sends BDAT and the content, when anybody wants it.
+func (x *transaction) sendContent() {
+	if len(x.accepted) == 0 {
+		return
+	}
+	if !x.write(x.data(nil)) {
+		return
+	}
+	x.finish()
+}
+
+// finish is everything after DATA or BDAT was sent.
+func (x *transaction) finish() {
+	t := x.c.opt.Timeouts
+	if !x.chunked {
+		x.s.w.ReadTimeout = t.DataInit
+		reply, ok := x.read()
+		if !ok {
+			return
+		}
+		if reply.Code != 354 {
+			o := x.s.replied(reply)
+			if o.Sent() { // no answer to DATA
+				o.Code, o.Enhanced = 450, status.Enhanced{Class: 4, Subject: 5, Detail: 0}
+				x.breakOff(&failure{outcome: o})
+			}
+			x.decideAll(o)
+			return
+		}
+	}
+	x.step("commands")
+	if len(x.accepted) == 0 && !x.chunked {
+		// The server wants content though nobody is left to have it: an empty
+		// message (RFC 2920 section 3.1). Its reply changes nothing.
+		x.final = true
+		if x.write([]byte(".\r\n")) {
+			if _, ok := x.read(); ok {
+				x.s.reset = false
+			}
+		}
+		return
+	}
+	if !x.eager && !x.transfer() {
+		return
+	}
+	x.final = true
+	x.s.w.ReadTimeout = t.DataDone
+	reply, ok := x.read()
+	x.step("transfer")
+	if !ok {
+		return
+	}
+	x.s.reset = reply.Code/100 != 2
+	x.decideAll(x.s.replied(reply))
+}
+
+// transfer sends the content.
+func (x *transaction) transfer() bool {
+	block := blocks.Get().(*[]byte)
+	defer blocks.Put(block)
+	in := blocks.Get().(*[]byte)
+	defer blocks.Put(in)
+	r := x.t.content()
+	src, dst := (*in)[:blockSize], (*block)[:0]
+	stuff := newStuffer()
+	for left := x.t.total(); left > 0; {
+		n, err := io.ReadFull(r, src[:min(left, blockSize)])
+		if err != nil {
+			// Half a message must not look like a whole one: the connection ends.
+			x.c.opt.Log.Error("message body cannot be read", "err", err)
+			x.breakOff(&failure{outcome: x.ours(status.Internal(err)), refused: true})
+			return false
+		}
+		left -= int64(n)
+		out := src[:n]
+		if !x.chunked {
+			out = stuff.append(dst, out)
+			if left == 0 {
+				out = append(out, stuff.end()...)
+			}
+		}
+		x.final = left == 0
+		if !x.write(out) {
+			return false
+		}
+	}
+	if x.t.total() == 0 && !x.chunked {
+		x.final = true
+		return x.write([]byte(stuff.end()))
+	}
+	return true
+}
+
+func (x *transaction) ask(line []byte) (smtp.Reply, bool) {
+	if !x.write(line) {
+		return smtp.Reply{}, false
+	}
+	return x.read()
+}
+
+// write sends b. A server that hung up may have said why.
+func (x *transaction) write(b []byte) bool {
+	_, err := x.s.w.Writer().Write(b)
+	if err == nil {
+		err = x.s.w.Flush()
+	}
+	if err == nil {
+		return true
+	}
+	x.s.w.ReadTimeout = lastWords
+	if reply, rerr := smtp.ReadReply(x.s.w); rerr == nil && reply.Code >= 400 {
+		x.replies++
+		x.breakOff(x.s.refused(reply))
+		return false
+	}
+	x.breakOff(x.s.lost(x.where(), err))
+	return false
+}
+
+// lastWords is how long a reply is waited for after a failed write.
+const lastWords = 2 * time.Second
+
+// read reads one reply. A 421 ends the connection (RFC 5321 section 3.8).
+func (x *transaction) read() (smtp.Reply, bool) {
+	reply, err := smtp.ReadReply(x.s.w)
+	if err != nil {
+		x.breakOff(x.s.lost(x.where(), err))
+		return reply, false
+	}
+	if reply.Code == 421 {
+		x.breakOff(x.s.refused(reply))
+		return reply, false
+	}
+	x.replies++
+	return reply, true
+}
+
+func (x *transaction) where() string {
+	if x.final {
+		return "Connection lost after the message was sent, before the server confirmed it"
+	}
+	return "Connection lost in the middle of the message"
+}
+
+func (x *transaction) breakOff(f *failure) {
+	if x.broken == nil {
+		x.broken = f
+	}
+}
+
+func (x *transaction) step(name string) { x.s.step(name, &x.began) }
