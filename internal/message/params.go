@@ -1,0 +1,292 @@
+package message
+
+import (
+	"sort"
+	"strconv"
+	"strings"
+)
+
+const maxParams = 200 // of one field; more are dropped
+
+// parseParams reads "value; name=value; …" (RFC 2045 section 5.1), with
+// comments, missing quotes and stray semicolons tolerated, and joins and decodes
+// what RFC 2231 split and encoded. v is unfolded.
+func parseParams(v string) (string, []Param) {
+	value, rest := leading(v)
+	var params []Param
+	extended := false
+	for rest != "" && len(params) < maxParams {
+		var p Param
+		var ok bool
+		p, rest, ok = nextParam(rest)
+		if ok {
+			params = append(params, p)
+			extended = extended || strings.IndexByte(p.Name, '*') >= 0
+		}
+	}
+	if extended {
+		params = joinParams(params)
+	}
+	return value, params
+}
+
+// leading returns what stands before the parameters, without comments, and the
+// rest of v from the first semicolon on.
+func leading(v string) (value, rest string) {
+	for range 4 { // "text/ (why) plain"
+		v = skipCFWS(v)
+		end := strings.IndexAny(v, ";(")
+		if end < 0 {
+			return value + strings.TrimSpace(v), ""
+		}
+		value += strings.TrimSpace(v[:end])
+		if v = skipCFWS(v[end:]); v == "" || v[0] == ';' {
+			return value, v
+		}
+		if v[0] == '(' {
+			break // it has no end
+		}
+	}
+	if end := strings.IndexByte(v, ';'); end >= 0 {
+		return value, v[end:]
+	}
+	return value, ""
+}
+
+// nextParam reads one parameter and returns what follows it.
+func nextParam(s string) (p Param, rest string, ok bool) {
+	s = skipCFWS(strings.TrimLeft(s, "; \t"))
+	i := strings.IndexAny(s, "=;")
+	if i < 0 {
+		return p, "", false
+	}
+	if s[i] == ';' {
+		return p, s[i:], false
+	}
+	p.Name = s[:i]
+	if j := strings.IndexByte(p.Name, '('); j >= 0 {
+		p.Name = p.Name[:j]
+	}
+	p.Name = strings.TrimSpace(p.Name)
+	s = skipCFWS(s[i+1:])
+	if s != "" && s[0] == '"' {
+		if val, n, closed := unquote(s); closed {
+			p.Value = val
+			return p, afterParam(s[n:]), p.Name != ""
+		}
+		s = s[1:] // an unbalanced quote (RFC 7103 section 7.1.6)
+	}
+	end := strings.IndexByte(s, ';')
+	if end < 0 {
+		end = len(s)
+	}
+	p.Value = s[:end]
+	if j := strings.Index(p.Value, " ("); j >= 0 {
+		p.Value = p.Value[:j]
+	}
+	p.Value = strings.TrimSpace(p.Value)
+	return p, s[end:], p.Name != ""
+}
+
+// afterParam passes over what stands between a quoted value and the next
+// semicolon. A semicolon may be missing: then a name follows at once.
+func afterParam(s string) string {
+	s = skipCFWS(s)
+	if s == "" || s[0] == ';' || strings.IndexByte(s, '=') >= 0 {
+		return s
+	}
+	return ""
+}
+
+// unquote reads the quoted-string that s begins with (RFC 5322 section 3.2.4).
+// n is the length of it in s; closed is false when its end is missing.
+func unquote(s string) (value string, n int, closed bool) {
+	escaped := false
+	for i := 1; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			escaped = true
+			i++
+		case '"':
+			if !escaped {
+				return s[1:i], i + 1, true
+			}
+			return unescape(s[1:i]), i + 1, true
+		}
+	}
+	return "", 0, false
+}
+
+// unescape takes the backslashes of quoted-pairs away.
+func unescape(s string) string {
+	if strings.IndexByte(s, '\\') < 0 {
+		return s
+	}
+	var b strings.Builder
+	b.Grow(len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+1 < len(s) {
+			i++
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// piece is a parameter whose name has the asterisks of RFC 2231.
+type piece struct {
+	index   int // section 3; -1: not split
+	encoded bool
+	value   string
+}
+
+// joinParams joins continuations and decodes extended values (RFC 2231 sections
+// 3 and 4). An extended value wins over a plain one of the same name.
+func joinParams(params []Param) []Param {
+	var out []Param
+	pieces := map[string][]piece{}
+	for _, p := range params {
+		base, pc, ok := splitName(p)
+		if !ok {
+			out = append(out, p)
+			continue
+		}
+		key := strings.ToLower(base)
+		if pieces[key] == nil {
+			out = append(out, Param{Name: base + "*"})
+		}
+		pieces[key] = append(pieces[key], pc)
+	}
+	joined := out[:0]
+	for _, p := range out {
+		base, star := strings.CutSuffix(p.Name, "*")
+		pcs := pieces[strings.ToLower(base)]
+		switch {
+		case star && pcs != nil:
+			joined = append(joined, Param{base, joinPieces(pcs)})
+		case pcs == nil:
+			joined = append(joined, p)
+		}
+	}
+	return joined
+}
+
+// splitName takes "name*", "name*0" and "name*0*" apart.
+func splitName(p Param) (string, piece, bool) {
+	base, suffix, ok := strings.Cut(p.Name, "*")
+	if !ok || base == "" {
+		return "", piece{}, false
+	}
+	if suffix == "" {
+		return base, piece{-1, true, p.Value}, true
+	}
+	num, encoded := strings.CutSuffix(suffix, "*")
+	n, err := strconv.Atoi(num)
+	if err != nil || n < 0 {
+		return "", piece{}, false
+	}
+	return base, piece{n, encoded, p.Value}, true
+}
+
+func joinPieces(pcs []piece) string {
+	sort.SliceStable(pcs, func(i, j int) bool { return pcs[i].index < pcs[j].index })
+	if pcs[0].index < 0 {
+		pcs = pcs[:1]
+	}
+	charset := ""
+	var raw []byte
+	for i, pc := range pcs {
+		if i > 0 && pc.index == pcs[i-1].index {
+			continue
+		}
+		v := pc.value
+		if !pc.encoded {
+			raw = append(raw, v...)
+			continue
+		}
+		if i == 0 {
+			if cs, after, ok := strings.Cut(v, "'"); ok {
+				charset = cs
+				if _, text, ok := strings.Cut(after, "'"); ok {
+					v = text
+				} else {
+					v = after
+				}
+			}
+		}
+		raw = appendPercent(raw, v)
+	}
+	return string(DecodeCharset(charset, raw))
+}
+
+// appendPercent decodes %XX (RFC 2231 section 4); a "%" without two hexadecimal
+// digits stays.
+func appendPercent(dst []byte, s string) []byte {
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if hi, lo := unhex(s[i+1]), unhex(s[i+2]); hi >= 0 && lo >= 0 {
+				dst = append(dst, byte(hi<<4|lo))
+				i += 2
+				continue
+			}
+		}
+		dst = append(dst, s[i])
+	}
+	return dst
+}
+
+func unhex(c byte) int {
+	switch {
+	case '0' <= c && c <= '9':
+		return int(c - '0')
+	case 'a' <= c && c <= 'f':
+		return int(c-'a') + 10
+	case 'A' <= c && c <= 'F':
+		return int(c-'A') + 10
+	}
+	return -1
+}
+
+// skipCFWS passes over white space and comments (RFC 5322 section 3.2.2). A
+// comment without an end is not a comment.
+func skipCFWS(s string) string {
+	for {
+		s = strings.TrimLeft(s, " \t")
+		if s == "" || s[0] != '(' {
+			return s
+		}
+		n := commentEnd(s)
+		if n < 0 {
+			return s
+		}
+		s = s[n:]
+	}
+}
+
+// commentEnd returns the length of the comment that s begins with, or -1.
+func commentEnd(s string) int {
+	depth := 0
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '(':
+			depth++
+		case ')':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+	}
+	return -1
+}
+
+// isToken reports whether s is a token of RFC 2045 section 5.1.
+func isToken(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] <= ' ' || s[i] >= 127 || strings.IndexByte(`()<>@,;:\"/[]?=`, s[i]) >= 0 {
+			return false
+		}
+	}
+	return s != ""
+}
