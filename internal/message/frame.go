@@ -147,13 +147,21 @@ func (p *Parser) deactivate(f *frame) {
 	}
 }
 
-// closeTo ends entities at offset end until n are open.
+// closeTo ends entities at offset end until n are open. A header may have run
+// beyond end, into the line end of the delimiter: the outermost entity keeps it,
+// those inside it must not reach out of it.
 func (p *Parser) closeTo(n int, end, lf int64) {
-	for len(p.frames) > n {
-		if p.top().header {
-			p.endHeaderEarly() // may open a message
-			continue
+	for len(p.frames) > n && p.top().header {
+		p.endHeaderEarly() // may open a message
+	}
+	for i := n; i < len(p.frames); i++ {
+		part := &p.frames[i].part
+		if i == n {
+			end = max(end, part.BodyStart)
 		}
+		part.HeaderStart, part.BodyStart = min(part.HeaderStart, end), min(part.BodyStart, end)
+	}
+	for len(p.frames) > n {
 		p.close(end, lf)
 	}
 }
@@ -162,8 +170,10 @@ func (p *Parser) closeTo(n int, end, lf int64) {
 func (p *Parser) close(end, lf int64) {
 	f := p.top()
 	p.deactivate(f)
-	f.part.BodyEnd = max(end, f.part.BodyStart)
-	f.part.Lines = max(lf-f.lf, 0)
+	f.part.BodyEnd = end
+	if end > f.part.BodyStart {
+		f.part.Lines = lf - f.lf
+	}
 	if f.isMultipart() && len(f.part.Parts) == 0 {
 		f.part.Parts = []Part{f.part.opaque()}
 	}
