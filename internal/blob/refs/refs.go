@@ -47,10 +47,13 @@ func Partitions() kv.Partitions {
 	return p
 }
 
-// shard spreads neighbours in the log over all shards (a multiplicative hash).
+// shard spreads neighbours in the log, whatever lies between them, over all
+// shards: splitmix64's finaliser. Stored rows depend on it.
 func shard(ref blob.Ref) uint16 {
-	h := (uint64(ref.Segment)<<32 | uint64(ref.Offset)) * 0x9e3779b97f4a7c15
-	return uint16(h >> 58)
+	h := uint64(ref.Segment)<<32 | uint64(ref.Offset)
+	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+	h = (h ^ h>>27) * 0x94d049bb133111eb
+	return uint16((h ^ h>>31) % Shards)
 }
 
 func key(ref blob.Ref) kv.Key {
