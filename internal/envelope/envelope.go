@@ -42,6 +42,7 @@ type Envelope struct {
 	From     smtp.Address // reverse-path; zero is the null one
 	Rcpts    []Rcpt
 	Body     BodyType
+	Size     int64  // SIZE of MAIL (RFC 1870), 0 when the client did not say
 	UTF8     bool   // SMTPUTF8 was asked for (RFC 6531)
 	Ret      string // RET of RFC 3461: "FULL", "HDRS" or ""
 	EnvID    string // ENVID of RFC 3461, decoded

@@ -1,0 +1,122 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func run(t *testing.T, stdin string, args ...string) (out, errs string, status int) {
+	t.Helper()
+	cmd := exec.Command(Binary(t), args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	var o, e strings.Builder
+	cmd.Stdout, cmd.Stderr = &o, &e
+	err := cmd.Run()
+	if _, ok := err.(*exec.ExitError); err != nil && !ok {
+		t.Fatal(err)
+	}
+	return o.String(), e.String(), cmd.ProcessState.ExitCode()
+}
+
+// The exit status tells a mistake in the command line from a failure.
+func TestExitStatus(t *testing.T) {
+	none := filepath.Join(t.TempDir(), "none")
+	for _, c := range []struct {
+		args   string
+		status int
+	}{
+		{"version", 0},
+		{"--help", 0},
+		{"frobnicate", 2},
+		{"domain", 2},
+		{"domain frobnicate", 2},
+		{"domain add", 2},
+		{"domain list --frobnicate", 2},
+		{"account quota alice@example.test lots --data " + none, 2},
+		{"queue drop --data " + none, 2},
+		{"domain list --data " + none, 1},
+		{"serve --config " + none, 1},
+	} {
+		_, errs, status := run(t, "", strings.Fields(c.args)...)
+		if status != c.status {
+			t.Errorf("posthouse %s: status %d, want %d\n%s", c.args, status, c.status, errs)
+		}
+		if status == 1 && strings.Count(strings.TrimSpace(errs), "\n") > 0 {
+			t.Errorf("posthouse %s: more than one line says why:\n%s", c.args, errs)
+		}
+	}
+}
+
+// A wrong configuration is one error with file, line and key.
+func TestBadConfiguration(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "posthouse.toml")
+	if err := os.WriteFile(path, []byte("hostname = \"mx.example.test\"\n[limits]\nmessage_sise = \"1M\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, errs, status := run(t, "", "serve", "--config", path)
+	if status != 1 || !strings.Contains(errs, path+":3:") || !strings.Contains(errs, "limits.message_sise") {
+		t.Errorf("status %d: %s", status, errs)
+	}
+}
+
+// The same commands work with a server and without one.
+func TestCommands(t *testing.T) {
+	h := NewHouse(t, "127.0.0.1", "mx.example.test", "", "alice@"+Domain)
+	check := func() {
+		t.Helper()
+		h.Run("", "domain", "add", "other.test")
+		if _, errs, err := h.TryRun("", "domain", "add", "OTHER.test"); err == nil || !strings.Contains(errs, "exists") {
+			t.Errorf("adding a domain twice: %v %s", err, errs)
+		}
+		password := strings.TrimSpace(h.Run("", "account", "add", "carol@other.test"))
+		if len(password) < 20 {
+			t.Errorf("made-up password %q", password)
+		}
+		h.Run("", "account", "quota", "carol@other.test", "5G")
+		h.Run("", "account", "passwd", "carol@other.test")
+		h.Run("", "alias", "add", "team@other.test", "carol@other.test", "alice@"+Domain, "someone@elsewhere.test")
+		h.Run("", "alias", "add", "@other.test", "carol@other.test")
+		var accounts []struct {
+			Address string
+			Quota   int64
+		}
+		if err := json.Unmarshal([]byte(h.Run("", "account", "list", "--json")), &accounts); err != nil {
+			t.Fatal(err)
+		}
+		if len(accounts) != 2 || accounts[1].Address != "carol@other.test" || accounts[1].Quota != 5<<30 {
+			t.Errorf("accounts: %+v", accounts)
+		}
+		var aliases []struct{ Address string }
+		if err := json.Unmarshal([]byte(h.Run("", "alias", "list", "--json")), &aliases); err != nil {
+			t.Fatal(err)
+		}
+		if len(aliases) != 2 {
+			t.Errorf("aliases: %+v", aliases)
+		}
+		if dns := h.Run("", "domain", "dns", "other.test"); !strings.Contains(dns, "_domainkey.other.test.") || !strings.Contains(dns, "IN MX 10 mx.example.test.") {
+			t.Errorf("records: %s", dns)
+		}
+		if _, _, err := h.TryRun("", "domain", "remove", "other.test"); err == nil {
+			t.Error("a domain in use was removed")
+		}
+		if _, _, err := h.TryRun("", "message", "trace", "<nobody@nowhere>"); err == nil {
+			t.Error("a message nobody sent has a story")
+		}
+		if out := h.Run("", "queue", "list", "--json"); strings.TrimSpace(out) != "[]" {
+			t.Errorf("queue: %s", out)
+		}
+		h.Run("", "alias", "remove", "team@other.test")
+		h.Run("", "alias", "remove", "@other.test")
+		h.Run("", "account", "remove", "carol@other.test")
+		h.Run("", "domain", "remove", "other.test")
+	}
+	check()
+	h.Start()
+	check()
+	h.Stop()
+	h.Verify()
+}

@@ -1,0 +1,224 @@
+// Package e2e drives the real binary from outside, as its users do: it builds
+// posthouse, runs it on loopback ports with a store on a real disk, kills it,
+// and talks to it over its own protocols.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Domain is the domain of every test house unless it asks for another.
+const Domain = "example.test"
+
+// Password is the password of every test account.
+const Password = "correct horse"
+
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "posthouse-e2e-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "posthouse")
+	cmd := exec.Command("go", "build", "-o", path, "posthouse/cmd/posthouse")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// Binary builds posthouse once per test process and gives its path.
+func Binary(t testing.TB) string {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// RemoveBinary deletes what Binary built; call it from TestMain.
+func RemoveBinary() {
+	if path, err := binary(); err == nil {
+		os.RemoveAll(filepath.Dir(path))
+	}
+}
+
+// House is one posthouse on an address of its own.
+type House struct {
+	t      testing.TB
+	Dir    string
+	IP     string // loopback address it listens on
+	Config string // path of its configuration
+	Addr   map[string]string
+
+	mu  sync.Mutex
+	cmd *exec.Cmd
+	log *bytes.Buffer
+}
+
+// doors are the listeners of a test house.
+var doors = []string{"smtp", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s", "http"}
+
+// NewHouse sets a house up on ip with accounts (addresses), not yet running.
+// extra is more configuration, TOML.
+func NewHouse(t testing.TB, ip, hostname, extra string, accounts ...string) *House {
+	t.Helper()
+	h := &House{t: t, Dir: t.TempDir(), IP: ip, Addr: make(map[string]string)}
+	h.Config = filepath.Join(h.Dir, "posthouse.toml")
+	var b strings.Builder
+	top, sections, _ := strings.Cut(extra, "---\n")
+	fmt.Fprintf(&b, "hostname = %q\ndata = %q\n%s[listen]\n", hostname, filepath.Join(h.Dir, "data"), top)
+	for i, port := range freePorts(t, ip, len(doors)) {
+		h.Addr[doors[i]] = net.JoinHostPort(ip, port)
+		fmt.Fprintf(&b, "%s = [%q]\n", doors[i], h.Addr[doors[i]])
+	}
+	b.WriteString("[auth]\nallow_plaintext = true\n[limits]\ntrusted = [\"127.0.0.0/8\"]\n" + sections)
+	if err := os.WriteFile(h.Config, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range accounts {
+		_, domain, _ := strings.Cut(a, "@")
+		h.TryRun("", "domain", "add", domain)
+		h.Run(Password+"\n", "account", "add", "--password-stdin", a)
+	}
+	t.Cleanup(h.Kill)
+	return h
+}
+
+// freePorts finds n ports on ip that nobody uses now.
+func freePorts(t testing.TB, ip string, n int) []string {
+	t.Helper()
+	var ports []string
+	for range n {
+		l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		ports = append(ports, port)
+	}
+	return ports
+}
+
+// TryRun runs a posthouse command against this house.
+func (h *House) TryRun(stdin string, args ...string) (stdout, stderr string, err error) {
+	h.t.Helper()
+	cmd := exec.Command(Binary(h.t), append(args, "--config", h.Config)...)
+	cmd.Stdin = strings.NewReader(stdin)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err = cmd.Run()
+	return out.String(), errs.String(), err
+}
+
+// Run is TryRun that must succeed.
+func (h *House) Run(stdin string, args ...string) string {
+	h.t.Helper()
+	out, errs, err := h.TryRun(stdin, args...)
+	if err != nil {
+		h.t.Fatalf("posthouse %s: %v\n%s%s", strings.Join(args, " "), err, out, errs)
+	}
+	return out
+}
+
+// Start runs the server and waits until it is ready.
+func (h *House) Start() {
+	h.t.Helper()
+	cmd := exec.Command(Binary(h.t), "serve", "--config", h.Config)
+	log := new(bytes.Buffer)
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	h.mu.Lock()
+	h.cmd, h.log = cmd, log
+	h.mu.Unlock()
+	deadline := time.Now().Add(60 * time.Second)
+	for {
+		if res, err := http.Get("http://" + h.Addr["http"] + "/readyz"); err == nil {
+			res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			h.Kill()
+			h.t.Fatalf("the server is not ready\n%s", h.Log())
+		}
+		time.Sleep(5 * time.Millisecond) // polling another process
+	}
+}
+
+// Kill is kill -9.
+func (h *House) Kill() { _ = h.stop(syscall.SIGKILL) }
+
+// Stop is SIGTERM; the server must end within its 30 seconds and with status 0.
+func (h *House) Stop() {
+	h.t.Helper()
+	if err := h.stop(syscall.SIGTERM); err != nil {
+		h.t.Fatalf("stop: %v\n%s", err, h.Log())
+	}
+}
+
+func (h *House) stop(sig syscall.Signal) error {
+	h.mu.Lock()
+	cmd := h.cmd
+	h.cmd = nil
+	h.mu.Unlock()
+	if cmd == nil {
+		return nil
+	}
+	if err := cmd.Process.Signal(sig); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 35*time.Second)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		if ctx.Err() == context.DeadlineExceeded {
+			cmd.Process.Kill()
+		}
+	})()
+	return cmd.Wait()
+}
+
+// Log is what the server wrote to standard error since it started; read it
+// only after the server has ended.
+func (h *House) Log() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.log == nil {
+		return ""
+	}
+	return h.log.String()
+}
+
+// PID is the server's process number, 0 when it does not run.
+func (h *House) PID() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.cmd == nil {
+		return 0
+	}
+	return h.cmd.Process.Pid
+}
+
+// Verify runs "posthouse verify" on the stopped house.
+func (h *House) Verify() {
+	h.t.Helper()
+	if out, errs, err := h.TryRun("", "verify"); err != nil {
+		h.t.Errorf("verify: %v\n%s%s", err, out, errs)
+	}
+}
