@@ -1,0 +1,379 @@
+package imapd
+
+import (
+	"iter"
+
+	"posthouse/internal/blob"
+	"posthouse/internal/imap"
+	"posthouse/internal/mailbox"
+	"posthouse/internal/message"
+)
+
+// fetchBatch is how many messages are marked \Seen, and read, at a time.
+const fetchBatch = 512
+
+// cmdFetch and cmdUIDFetch: RFC 9051 section 6.4.5.
+func (s *session) cmdFetch(p *imap.Parser) (string, error)    { return s.fetch(p, false) }
+func (s *session) cmdUIDFetch(p *imap.Parser) (string, error) { return s.fetch(p, true) }
+
+// fetcher runs one FETCH.
+type fetcher struct {
+	s     *session
+	items []imap.FetchItem
+	since uint64 // CHANGEDSINCE, 0 for none
+
+	summary, body bool // what it takes to answer the items
+	seen          bool // some item sets \Seen
+	gone          bool // a message was expunged meanwhile
+	unknownCTE    bool // BINARY of an encoding nobody knows
+	first         bool // nothing stands in the response's parentheses yet
+
+	taken *mailbox.Snapshot // the view when the command began
+	now   *mailbox.Snapshot // where entries were last taken from
+}
+
+func (s *session) fetch(p *imap.Parser, uid bool) (string, error) {
+	req := p.Fetch()
+	if err := p.End(); err != nil {
+		return "", err
+	}
+	f := newFetcher(s, &req, uid)
+	s.update(false, nil)
+	if s.state != inMailbox {
+		return "", errAnswered
+	}
+	spans, err := s.resolve(req.Set, uid)
+	if err != nil {
+		return "", err
+	}
+	if err := f.run(spans); err != nil {
+		return "", err
+	}
+	switch {
+	case f.unknownCTE:
+		return "", refuse("[UNKNOWN-CTE] The encoding of a part is not known")
+	case f.gone:
+		return "", refuse("[EXPUNGEISSUED] Some of the messages no longer exist")
+	}
+	return "", nil
+}
+
+func newFetcher(s *session, req *imap.Fetch, uid bool) *fetcher {
+	f := &fetcher{s: s, items: req.Items}
+	have := func(kind imap.FetchKind) bool {
+		for i := range f.items {
+			if f.items[i].Kind == kind {
+				return true
+			}
+		}
+		return false
+	}
+	if uid && !have(imap.FetchUID) { // RFC 9051 section 6.4.9
+		f.items = append([]imap.FetchItem{{Kind: imap.FetchUID}}, f.items...)
+	}
+	if req.HasChangedSince { // RFC 7162 section 3.1.4.1
+		f.since = req.ChangedSince
+		if !have(imap.FetchModSeq) {
+			f.items = append(f.items, imap.FetchItem{Kind: imap.FetchModSeq})
+		}
+	}
+	if have(imap.FetchModSeq) {
+		s.enableCondstore()
+	}
+	for i := range f.items {
+		it := &f.items[i]
+		f.seen = f.seen || it.SetsSeen() && !s.sel.readOnly
+		switch it.Kind {
+		case imap.FetchEnvelope, imap.FetchBodyStructure, imap.FetchBodyOld:
+			f.summary = true
+		case imap.FetchRFC822:
+			f.body = true
+		case imap.FetchRFC822Header, imap.FetchRFC822Text, imap.FetchBinary, imap.FetchBinarySize:
+			f.body, f.summary = true, true
+		case imap.FetchBody:
+			f.body = true
+			f.summary = f.summary || len(it.Section.Part) > 0 || it.Section.Kind != imap.SectionAll
+		}
+	}
+	return f
+}
+
+// item is one message to answer for.
+type item struct {
+	pos   int
+	entry mailbox.Entry
+	seen  bool // this command has set \Seen
+}
+
+func (f *fetcher) run(spans []span) error {
+	f.taken, f.now = f.s.sel.view, f.s.sel.latest()
+	if !f.summary && !f.body {
+		f.runIndex(spans)
+		return nil
+	}
+	batch := make([]item, 0, min(count(spans), fetchBatch))
+	for _, sp := range spans {
+		for pos, old := range f.taken.Range(sp.from, sp.to) {
+			batch = append(batch, item{pos: pos, entry: *old})
+			if len(batch) == fetchBatch {
+				if err := f.runBatch(batch); err != nil {
+					return err
+				}
+				batch = batch[:0]
+			}
+		}
+		if f.s.err != nil {
+			return errAnswered
+		}
+	}
+	return f.runBatch(batch)
+}
+
+// runIndex answers from the index alone; it is made to be fast.
+func (f *fetcher) runIndex(spans []span) {
+	s := f.s
+	view, now := f.taken, f.now
+	b := s.buf()
+	for _, sp := range spans {
+		for pos, e := range view.Range(sp.from, sp.to) {
+			if now != view { // messages were expunged and the client does not know
+				if fresh, ok := entryNow(now, pos, e.UID); ok {
+					e = &fresh
+				}
+			}
+			if e.ModSeq <= f.since && f.since > 0 {
+				continue
+			}
+			b = f.appendIndex(b, pos, e)
+			b = append(b, ")\r\n"...)
+			if len(b) >= highWater {
+				s.out = b
+				s.flush()
+				if s.err != nil {
+					return
+				}
+				b = s.buf()
+			}
+		}
+	}
+	s.out = b
+}
+
+// appendIndex begins the response of a message and writes the items that the
+// index answers.
+func (f *fetcher) appendIndex(b []byte, pos int, e *mailbox.Entry) []byte {
+	b = append(b, "* "...)
+	b = imap.AppendNumber(b, uint32(pos+1))
+	b = append(b, " FETCH ("...)
+	f.first = true
+	for i := range f.items {
+		if f.items[i].Kind > imap.FetchThreadID {
+			continue
+		}
+		b = f.space(b)
+		b = f.appendIndexItem(b, f.items[i].Kind, e)
+	}
+	return b
+}
+
+func (f *fetcher) appendIndexItem(b []byte, kind imap.FetchKind, e *mailbox.Entry) []byte {
+	switch kind {
+	case imap.FetchFlags:
+		b = append(b, "FLAGS "...)
+		return append(b, f.s.sel.flags.of(f.now, e)...)
+	case imap.FetchUID:
+		return imap.AppendNumber(append(b, "UID "...), e.UID)
+	case imap.FetchInternalDate:
+		return imap.AppendDateTime(append(b, "INTERNALDATE "...), e.InternalDate)
+	case imap.FetchSize:
+		return imap.AppendNumber(append(b, "RFC822.SIZE "...), e.Size)
+	case imap.FetchModSeq:
+		return appendModSeq(b, e.ModSeq)
+	case imap.FetchSaveDate:
+		return imap.AppendDateTime(append(b, "SAVEDATE "...), e.SaveDate)
+	case imap.FetchEmailID:
+		return append(appendUint(append(b, "EMAILID (M"...), e.Message), ')')
+	}
+	return append(appendUint(append(b, "THREADID (T"...), e.Thread), ')')
+}
+
+// runBatch answers a batch that needs summaries or bodies.
+func (f *fetcher) runBatch(batch []item) error {
+	f.refresh(batch)
+	if f.since > 0 {
+		batch = f.changed(batch)
+	}
+	if f.seen {
+		if err := f.markSeen(batch); err != nil {
+			return err
+		}
+	}
+	if !f.summary {
+		for i := range batch {
+			if err := f.one(&batch[i], nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return f.withSummaries(batch)
+}
+
+// withSummaries answers the messages of a batch as their summaries come; those
+// that do not come are gone.
+func (f *fetcher) withSummaries(batch []item) error {
+	next := 0
+	var failed error
+	err := f.s.sel.mbox.Summaries(f.s.ctx, entriesOf(batch), func(e mailbox.Entry, sum *message.Summary) bool {
+		for next < len(batch) && batch[next].entry.UID != e.UID {
+			f.gone = true
+			next++
+		}
+		if next == len(batch) {
+			return false
+		}
+		failed = f.one(&batch[next], sum)
+		next++
+		return failed == nil
+	})
+	if failed != nil {
+		return failed
+	}
+	if next < len(batch) && err == nil {
+		f.gone = true
+	}
+	return err
+}
+
+func entriesOf(batch []item) iter.Seq[mailbox.Entry] {
+	return func(yield func(mailbox.Entry) bool) {
+		for i := range batch {
+			if !yield(batch[i].entry) {
+				return
+			}
+		}
+	}
+}
+
+// refresh takes the entries from the newest snapshot.
+func (f *fetcher) refresh(batch []item) {
+	f.now = f.s.sel.latest()
+	if f.now == f.taken {
+		return
+	}
+	for i := range batch {
+		if e, ok := entryNow(f.now, batch[i].pos, batch[i].entry.UID); ok {
+			batch[i].entry = e
+		}
+	}
+}
+
+func (f *fetcher) changed(batch []item) []item {
+	out := batch[:0]
+	for _, it := range batch {
+		if it.entry.ModSeq > f.since {
+			out = append(out, it)
+		}
+	}
+	return out
+}
+
+// markSeen sets \Seen on a batch, once, before its data is sent.
+func (f *fetcher) markSeen(batch []item) error {
+	s := f.s
+	var uids mailbox.UIDSet
+	for i := range batch {
+		if batch[i].entry.Flags&mailbox.Seen == 0 {
+			uids = addUID(uids, batch[i].entry.UID)
+			batch[i].seen = true
+		}
+	}
+	if len(uids) == 0 {
+		return nil
+	}
+	res, err := s.sel.mbox.StoreFlags(s.ctx, mailbox.StoreRequest{UIDs: uids, Op: mailbox.FlagsAdd, Flags: mailbox.Seen})
+	if err != nil {
+		return err
+	}
+	f.refresh(batch)
+	// The responses to come carry these flags; what else changed is told now. The
+	// view only moves when nothing was expunged, so positions stay.
+	s.update(false, &own{modseq: res.ModSeq})
+	return nil
+}
+
+// one answers for one message.
+func (f *fetcher) one(it *item, sum *message.Summary) error {
+	s := f.s
+	var body blob.Body
+	if f.body {
+		var err error
+		if body, err = f.openBody(it); err != nil || body == nil {
+			return err
+		}
+		defer body.Close()
+	}
+	b := f.appendIndex(s.buf(), it.pos, &it.entry)
+	if it.seen && !f.asks(imap.FetchFlags) {
+		b = f.space(b)
+		b = f.appendIndexItem(b, imap.FetchFlags, &it.entry)
+	}
+	if it.seen && s.condsto && !f.asks(imap.FetchModSeq) {
+		b = f.space(b)
+		b = appendModSeq(b, it.entry.ModSeq)
+	}
+	s.out = b
+	for i := range f.items {
+		if f.items[i].Kind <= imap.FetchThreadID {
+			continue
+		}
+		s.out = f.space(s.out)
+		if err := f.content(&f.items[i], body, sum); err != nil {
+			return err
+		}
+	}
+	s.out = append(s.buf(), ")\r\n"...)
+	s.pressure()
+	if s.err != nil {
+		return errAnswered
+	}
+	return nil
+}
+
+func (f *fetcher) asks(kind imap.FetchKind) bool {
+	for i := range f.items {
+		if f.items[i].Kind == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// space separates items.
+func (f *fetcher) space(b []byte) []byte {
+	if f.first {
+		f.first = false
+		return b
+	}
+	return append(b, ' ')
+}
+
+// content writes one item that needs a summary or the body.
+func (f *fetcher) content(it *imap.FetchItem, body blob.Body, sum *message.Summary) error {
+	s := f.s
+	switch it.Kind {
+	case imap.FetchEnvelope:
+		s.out = imap.AppendEnvelope(append(s.out, "ENVELOPE "...), &sum.Envelope, s.rev2)
+	case imap.FetchBodyStructure:
+		s.out = imap.AppendBodyStructure(append(s.out, "BODYSTRUCTURE "...), &sum.Root,
+			imap.StructureOptions{Extended: true, UTF8: s.rev2, Global: s.rev2})
+	case imap.FetchBodyOld:
+		s.out = imap.AppendBodyStructure(append(s.out, "BODY "...), &sum.Root,
+			imap.StructureOptions{UTF8: s.rev2, Global: s.rev2})
+	case imap.FetchBinary, imap.FetchBinarySize:
+		return f.binary(it, body, sum)
+	default:
+		return f.section(it, body, sum)
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package imapd
+
+import (
+	"bytes"
+	"errors"
+	"io"
+
+	"posthouse/internal/imap"
+)
+
+// Bounds of a command, in bytes. Sequence sets may be long (RFC 7162 section 4
+// speaks of 8,192; clients send more).
+const (
+	maxLine            = 1 << 20
+	maxLineStranger    = 8 << 10
+	maxLiteral         = 64 << 10
+	maxLiteralStranger = 4 << 10
+	maxCommand         = maxLine + 256<<10
+	maxDrain           = 1 << 20 // of a refused non-synchronising literal
+)
+
+// received is a command as it came. raw is valid until the next read. When
+// append is set, raw ends with the announcement of the message literal, which is
+// still to be read.
+type received struct {
+	raw     []byte
+	append  *imap.Append
+	literal imap.Literal
+}
+
+// overflow ends the session with a BYE.
+type overflow struct{ text string }
+
+func (e *overflow) Error() string { return e.text }
+
+// readCommand reads a command with its literals. Refused ones are answered here
+// and the next command is read.
+func (s *session) readCommand() (received, error) {
+	for {
+		c, again, err := s.readOne()
+		if err != nil || !again {
+			return c, err
+		}
+		if s.state == loggedOut {
+			return received{}, &overflow{"Too many bad commands"}
+		}
+		s.rest()
+	}
+}
+
+func (s *session) readOne() (c received, again bool, err error) {
+	lineMax := maxLine
+	if s.state == notAuthenticated {
+		lineMax = maxLineStranger
+	}
+	var whole []byte
+	for {
+		line, err := s.conn.ReadLine(lineMax)
+		if err != nil {
+			return c, false, err
+		}
+		lit, ok := imap.LiteralAtEnd(line)
+		if !ok && whole == nil {
+			return received{raw: line}, false, nil
+		}
+		whole = append(whole, line...)
+		if !ok {
+			return received{raw: whole}, false, nil
+		}
+		if a, ok := s.appendHead(whole); ok {
+			return received{raw: whole, append: a, literal: lit}, false, nil
+		}
+		if s.literalTooBig(lit, len(whole)) {
+			return c, true, s.refuseLiteral(whole, lit)
+		}
+		if whole, err = s.readLiteral(whole, lit); err != nil {
+			return c, false, err
+		}
+	}
+}
+
+// appendHead looks for an APPEND whose message comes next.
+func (s *session) appendHead(whole []byte) (*imap.Append, bool) {
+	i := bytes.IndexByte(whole, ' ')
+	if i < 0 || len(whole) < i+8 || !bytes.EqualFold(whole[i+1:i+7], []byte("APPEND")) {
+		return nil, false
+	}
+	_, a, ok := imap.AppendHead(whole)
+	return &a, ok
+}
+
+func (s *session) literalTooBig(lit imap.Literal, sofar int) bool {
+	limit := uint64(maxLiteral)
+	if s.state == notAuthenticated {
+		limit = maxLiteralStranger
+	}
+	return lit.Size > limit || uint64(sofar)+lit.Size > maxCommand
+}
+
+func (s *session) readLiteral(whole []byte, lit imap.Literal) ([]byte, error) {
+	if lit.Sync {
+		s.goAhead("OK")
+	}
+	whole = append(whole, "\r\n"...)
+	n := len(whole)
+	whole = append(whole, make([]byte, lit.Size)...)
+	_, err := io.ReadFull(s.conn.Reader(), whole[n:])
+	return whole, err
+}
+
+// refuseLiteral answers a command whose literal is too big. A synchronising
+// literal is never sent (RFC 9051 section 4.3); another one must be read.
+func (s *session) refuseLiteral(head []byte, lit imap.Literal) error {
+	s.tag, s.name = imap.NewParser(head).CommandStart()
+	if s.tag == "" {
+		s.tag = "*"
+	}
+	if !lit.Sync {
+		limit := uint64(maxDrain)
+		if s.state == notAuthenticated {
+			limit = maxLiteral
+		}
+		if err := s.drainCommand(lit, limit); err != nil {
+			return err
+		}
+	}
+	s.badCommand("[TOOBIG] Literal too big")
+	return nil
+}
+
+// drainCommand throws away a non-synchronising literal and what is left of its
+// command, limit bytes at most. It stops at a synchronising literal, which the
+// client will not send.
+func (s *session) drainCommand(lit imap.Literal, limit uint64) error {
+	for {
+		if lit.Size > limit {
+			return &overflow{"[TOOBIG] Literal too big"}
+		}
+		limit -= lit.Size
+		if _, err := io.CopyN(io.Discard, s.conn.Reader(), int64(lit.Size)); err != nil {
+			return err
+		}
+		line, err := s.conn.ReadLine(maxLine)
+		if err != nil {
+			return err
+		}
+		var more bool
+		if lit, more = imap.LiteralAtEnd(line); !more || lit.Sync {
+			return nil
+		}
+	}
+}
+
+// drainAppend disposes of the message of an APPEND that is refused: nothing is
+// to do for a synchronising literal.
+func (s *session) drainAppend(c received) {
+	if c.append == nil || c.literal.Sync {
+		return
+	}
+	limit := uint64(maxLiteral)
+	if s.state != notAuthenticated {
+		limit = max(2*uint64(s.srv.cfg.MaxMessageSize), maxDrain)
+	}
+	if err := s.drainCommand(c.literal, limit); err != nil {
+		var over *overflow
+		if errors.As(err, &over) {
+			s.bye(over.text)
+			return
+		}
+		s.readFailed(err)
+	}
+}

@@ -1,0 +1,78 @@
+package imapd
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"posthouse/internal/imap"
+)
+
+// specialUses are the attributes that CREATE may set (RFC 6154 section 2; \All
+// and \Flagged would be views, which we do not make).
+var specialUses = []string{`\Archive`, `\Drafts`, `\Junk`, `\Sent`, `\Trash`}
+
+// cmdCreate: RFC 9051 section 6.3.4, RFC 6154 section 3.
+func (s *session) cmdCreate(p *imap.Parser) (string, error) {
+	// A separator at the end only says that children will follow.
+	name := strings.TrimSuffix(s.mailboxArg(p), "/")
+	uses := p.CreateParams()
+	if err := p.End(); err != nil {
+		return "", err
+	}
+	use := ""
+	for _, u := range uses {
+		i := slices.IndexFunc(specialUses, func(k string) bool { return strings.EqualFold(k, u) })
+		if i < 0 || use != "" {
+			return "", refuse("[USEATTR] This special use is not possible")
+		}
+		use = specialUses[i]
+	}
+	info, err := s.acct.Create(s.ctx, name, use)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("[MAILBOXID (%s)] ", mailboxID(info.ID)), nil
+}
+
+// cmdDelete: RFC 9051 section 6.3.5.
+func (s *session) cmdDelete(p *imap.Parser) (string, error) {
+	name := s.mailboxArg(p)
+	if err := p.End(); err != nil {
+		return "", err
+	}
+	mine := s.sel != nil && s.sel.mbox.Name() == name
+	if err := s.acct.Delete(s.ctx, name); err != nil {
+		return "", err
+	}
+	if mine { // RFC 9051 section 7.1, CLOSED: back to the authenticated state
+		s.unselect()
+		s.untagged("OK [CLOSED] The mailbox was deleted")
+	}
+	return "", nil
+}
+
+// cmdRename: RFC 9051 section 6.3.6.
+func (s *session) cmdRename(p *imap.Parser) (string, error) {
+	from := s.mailboxArg(p)
+	p.SP()
+	to := strings.TrimSuffix(s.mailboxArg(p), "/")
+	if err := p.End(); err != nil {
+		return "", err
+	}
+	return "", s.acct.Rename(s.ctx, from, to)
+}
+
+// cmdSubscribe: RFC 9051 section 6.3.7.
+func (s *session) cmdSubscribe(p *imap.Parser) (string, error) { return s.subscribe(p, true) }
+
+// cmdUnsubscribe: RFC 9051 section 6.3.8.
+func (s *session) cmdUnsubscribe(p *imap.Parser) (string, error) { return s.subscribe(p, false) }
+
+func (s *session) subscribe(p *imap.Parser, on bool) (string, error) {
+	name := strings.TrimSuffix(s.mailboxArg(p), "/")
+	if err := p.End(); err != nil {
+		return "", err
+	}
+	return "", s.acct.Subscribe(s.ctx, name, on)
+}

@@ -1,0 +1,217 @@
+package imapd
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+
+	"posthouse/internal/blob"
+	"posthouse/internal/imap"
+	"posthouse/internal/mailbox"
+	"posthouse/internal/message"
+)
+
+// maxHeader is how much of a header HEADER.FIELDS looks at.
+const maxHeader = 4 << 20
+
+// openBody opens the bytes of a message; nil when it is gone.
+func (f *fetcher) openBody(it *item) (blob.Body, error) {
+	body, err := f.s.sel.mbox.Body(f.s.ctx, it.entry)
+	if errors.Is(err, mailbox.ErrGone) {
+		f.gone = true
+		return nil, nil
+	}
+	return body, err
+}
+
+// extent is the bytes [from, to) of a message; ok is false for what does not
+// exist, which is NIL.
+type extent struct {
+	from, to int64
+	ok       bool
+}
+
+func (x extent) size() int64 { return max(x.to-x.from, 0) }
+
+// section writes BODY[...] or one of the RFC822 items.
+func (f *fetcher) section(it *imap.FetchItem, body blob.Body, sum *message.Summary) error {
+	s := f.s
+	s.out = append(it.AppendName(s.out), ' ')
+	sec := it.Section
+	switch it.Kind {
+	case imap.FetchRFC822Header:
+		sec.Kind = imap.SectionHeader
+	case imap.FetchRFC822Text:
+		sec.Kind = imap.SectionText
+	}
+	var x extent
+	if sum == nil {
+		x = extent{0, body.Size(), true}
+	} else {
+		x = locate(sum, sec, body.Size())
+	}
+	if !x.ok {
+		s.out = append(s.out, "NIL"...)
+		return nil
+	}
+	if sec.Kind == imap.SectionHeaderFields || sec.Kind == imap.SectionHeaderFieldsNot {
+		return f.headerFields(it, body, x)
+	}
+	if it.Partial {
+		x = x.part(it.Offset, it.Count)
+	}
+	return s.sendExtent(body, x)
+}
+
+// part is the <offset.count> of an extent; beyond its end it is empty.
+func (x extent) part(offset, count uint32) extent {
+	x.from = min(x.from+int64(offset), x.to)
+	x.to = min(x.from+int64(count), x.to)
+	return x
+}
+
+// sendExtent writes a literal, reading through the output buffer. Once its size
+// is announced a failure can only end the connection.
+func (s *session) sendExtent(body io.ReaderAt, x extent) error {
+	b := append(s.buf(), '{')
+	b = appendUint(b, uint64(x.size()))
+	s.out = append(b, "}\r\n"...)
+	for x.from < x.to {
+		if len(s.out) >= highWater || cap(s.out) == len(s.out) {
+			s.flush()
+			if s.err != nil {
+				return errAnswered
+			}
+		}
+		b := s.buf()
+		n, err := body.ReadAt(b[len(b):min(int64(cap(b)), int64(len(b))+x.to-x.from)], x.from)
+		s.out = b[:len(b)+n]
+		x.from += int64(n)
+		if err != nil && x.from < x.to {
+			s.srv.cfg.Log.Error("imap cannot read a message", "session", s.id, "err", err)
+			s.fail(err)
+			return errAnswered
+		}
+	}
+	return nil
+}
+
+// locate finds a section in a message of the given size (RFC 9051 section
+// 6.4.5.1).
+func locate(sum *message.Summary, sec imap.Section, size int64) extent {
+	part, end, ok := findPart(sum, sec.Part, size)
+	if !ok {
+		return extent{}
+	}
+	x := extent{ok: true}
+	switch sec.Kind {
+	case imap.SectionAll:
+		if len(sec.Part) == 0 {
+			x.from, x.to = 0, size
+		} else {
+			x.from, x.to = part.BodyStart, part.BodyEnd
+		}
+	case imap.SectionMIME:
+		x.from, x.to = part.HeaderStart, part.BodyStart
+	default:
+		// HEADER and TEXT are of a message: the whole one, or one inside.
+		root := part
+		if len(sec.Part) > 0 {
+			if part.Message == nil {
+				return extent{}
+			}
+			root, end = &part.Message.Root, part.BodyEnd
+		}
+		if sec.Kind == imap.SectionText {
+			x.from, x.to = root.BodyStart, end
+		} else {
+			x.from, x.to = root.HeaderStart, root.BodyStart
+		}
+	}
+	x.from = min(max(x.from, 0), size)
+	x.to = min(max(x.to, x.from), size)
+	return x
+}
+
+// findPart follows part numbers; end is where the part's body ends.
+func findPart(sum *message.Summary, path []uint32, size int64) (p *message.Part, end int64, ok bool) {
+	p, end = &sum.Root, size
+	for depth, n := range path {
+		if depth > 0 && p.Message != nil {
+			p = &p.Message.Root
+		} else if depth > 0 && len(p.Parts) == 0 {
+			return nil, 0, false
+		}
+		switch {
+		case len(p.Parts) > 0:
+			if int64(n) > int64(len(p.Parts)) {
+				return nil, 0, false
+			}
+			p = &p.Parts[n-1]
+		case n != 1: // what is not a multipart has one part, itself
+			return nil, 0, false
+		}
+		end = p.BodyEnd
+	}
+	return p, end, true
+}
+
+// headerFields writes HEADER.FIELDS and HEADER.FIELDS.NOT: the chosen fields as
+// they are, and the empty line.
+func (f *fetcher) headerFields(it *imap.FetchItem, body io.ReaderAt, x extent) error {
+	s := f.s
+	header := make([]byte, min(x.size(), maxHeader))
+	if n, err := body.ReadAt(header, x.from); err != nil && n < len(header) {
+		s.srv.cfg.Log.Error("imap cannot read a message", "session", s.id, "err", err)
+		s.fail(err)
+		return errAnswered
+	}
+	fields := selectFields(header, it.Section.Fields, it.Section.Kind == imap.SectionHeaderFields)
+	if it.Partial {
+		part := extent{0, int64(len(fields)), true}.part(it.Offset, it.Count)
+		fields = fields[part.from:part.to]
+	}
+	b := append(s.buf(), '{')
+	b = appendUint(b, uint64(len(fields)))
+	b = append(b, "}\r\n"...)
+	s.out = append(b, fields...)
+	return nil
+}
+
+// selectFields keeps the fields with the names (or without them), in place.
+func selectFields(header []byte, names []string, with bool) []byte {
+	out := header[:0]
+	keep := false
+	for len(header) > 0 {
+		line := header
+		if i := bytes.IndexByte(header, '\n'); i >= 0 {
+			line = header[:i+1]
+		}
+		header = header[len(line):]
+		if len(bytes.TrimRight(line, "\r\n")) == 0 {
+			break
+		}
+		if line[0] != ' ' && line[0] != '\t' {
+			keep = hasName(line, names) == with
+		}
+		if keep {
+			out = append(out, line...)
+		}
+	}
+	return append(out, "\r\n"...)
+}
+
+func hasName(line []byte, names []string) bool {
+	i := bytes.IndexByte(line, ':')
+	if i < 0 {
+		return false
+	}
+	name := string(bytes.TrimRight(line[:i], " \t"))
+	for _, n := range names {
+		if strings.EqualFold(n, name) {
+			return true
+		}
+	}
+	return false
+}

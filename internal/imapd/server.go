@@ -1,0 +1,264 @@
+// Package imapd is the IMAP door: IMAP4rev2 (RFC 9051) and IMAP4rev1
+// (RFC 3501) over the mailboxes of package mailbox. A session keeps a snapshot
+// of its mailbox, so sequence numbers stand still until the protocol lets them
+// move; literals stream into the store and FETCH streams from it.
+package imapd
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"posthouse/internal/clock"
+	"posthouse/internal/id"
+	"posthouse/internal/mailbox"
+	"posthouse/internal/sasl"
+)
+
+// Backend is what the door needs of the house. It is safe for concurrent use.
+type Backend interface {
+	// Authenticator checks the credentials of one session.
+	Authenticator(remote netip.Addr, door string) sasl.Authenticator
+	// Account opens the mailboxes of an account; the session releases it.
+	Account(ctx context.Context, acct id.Account) (*mailbox.Account, error)
+	// NewIncoming begins a message for APPEND.
+	NewIncoming(ctx context.Context) (*mailbox.Incoming, error)
+}
+
+// Config is the settings of a Server. Zero values mean the defaults given.
+type Config struct {
+	Hostname       string
+	Version        string      // for ID
+	TLS            *tls.Config // for STARTTLS; nil: not offered
+	AllowPlaintext bool        // LOGIN and AUTHENTICATE without TLS, for loopback clients only
+	MaxMessageSize int64       // APPENDLIMIT in bytes; default 50 MB
+	MaxSessions    int         // in all; default 20,000
+	MaxPerIP       int         // sessions per client address; default 100
+	MaxPerAccount  int         // sessions per account; default 100
+	// Trusted names clients that MaxPerIP does not bind; nil: none.
+	Trusted func(netip.Addr) bool
+	Log     *slog.Logger // default: nothing is logged
+	Clock   clock.Clock  // default: the system's
+}
+
+func (c *Config) setDefaults() {
+	if c.MaxMessageSize == 0 {
+		c.MaxMessageSize = 50 << 20
+	}
+	if c.MaxSessions == 0 {
+		c.MaxSessions = 20000
+	}
+	if c.MaxPerIP == 0 {
+		c.MaxPerIP = 100
+	}
+	if c.MaxPerAccount == 0 {
+		c.MaxPerAccount = 100
+	}
+	if c.Trusted == nil {
+		c.Trusted = func(netip.Addr) bool { return false }
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Clock == nil {
+		c.Clock = clock.System{}
+	}
+}
+
+// ErrClosed is what Serve answers after Shutdown.
+var ErrClosed = errors.New("imapd: server closed")
+
+// Server runs the sessions of any number of listeners.
+type Server struct {
+	cfg     Config
+	backend Backend
+	caps    *capabilities
+
+	mu        sync.Mutex
+	closing   bool
+	listeners map[net.Listener]struct{}
+	sessions  map[*session]struct{}
+	perIP     map[netip.Addr]int
+	perAcct   map[id.Account]int
+	wg        sync.WaitGroup // sessions
+}
+
+// New makes a Server.
+func New(cfg Config, b Backend) *Server {
+	cfg.setDefaults()
+	return &Server{
+		cfg: cfg, backend: b, caps: newCapabilities(&cfg),
+		listeners: make(map[net.Listener]struct{}),
+		sessions:  make(map[*session]struct{}),
+		perIP:     make(map[netip.Addr]int),
+		perAcct:   make(map[id.Account]int),
+	}
+}
+
+// Serve accepts connections until Shutdown or until l fails. A connection that
+// is a *tls.Conn has implicit TLS. It closes l.
+func (s *Server) Serve(l net.Listener) error {
+	if !s.addListener(l) {
+		l.Close()
+		return ErrClosed
+	}
+	defer func() {
+		l.Close()
+		s.mu.Lock()
+		delete(s.listeners, l)
+		s.mu.Unlock()
+	}()
+	for delay := time.Duration(0); ; {
+		c, err := l.Accept()
+		if err == nil {
+			delay = 0
+			s.start(c)
+			continue
+		}
+		if s.isClosing() {
+			return ErrClosed
+		}
+		var ne net.Error
+		if errors.Is(err, net.ErrClosed) || !errors.As(err, &ne) {
+			return err
+		}
+		// Out of file descriptors, most likely: wait a little.
+		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
+		s.cfg.Log.Warn("imap accept failed", "err", err, "retry", delay)
+		t := s.cfg.Clock.NewTimer(delay)
+		<-t.C()
+	}
+}
+
+func (s *Server) addListener(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	s.listeners[l] = struct{}{}
+	return true
+}
+
+func (s *Server) isClosing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
+}
+
+// start begins a session, or refuses it in clear text.
+func (s *Server) start(c net.Conn) {
+	sess := newSession(s, c)
+	if refusal := s.admit(sess); refusal != "" {
+		s.wg.Add(1)
+		go func() {
+			defer s.wg.Done()
+			sess.refuse(refusal)
+		}()
+		return
+	}
+	go func() {
+		defer s.wg.Done()
+		defer s.leave(sess)
+		sess.run()
+	}()
+}
+
+// admit counts a session in; a text is the reason why not.
+func (s *Server) admit(sess *session) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closing:
+		return "[UNAVAILABLE] The server is shutting down"
+	case len(s.sessions) >= s.cfg.MaxSessions:
+		return "[UNAVAILABLE] Too many connections"
+	case s.perIP[sess.remote] >= s.cfg.MaxPerIP && !s.cfg.Trusted(sess.remote):
+		return "[LIMIT] Too many connections from your address"
+	}
+	s.sessions[sess] = struct{}{}
+	s.perIP[sess.remote]++
+	s.wg.Add(1)
+	return ""
+}
+
+// admitAccount counts a login; false when the account has too many sessions.
+func (s *Server) admitAccount(acct id.Account) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.perAcct[acct] >= s.cfg.MaxPerAccount {
+		return false
+	}
+	s.perAcct[acct]++
+	return true
+}
+
+func (s *Server) leaveAccount(acct id.Account) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.perAcct[acct]--; s.perAcct[acct] <= 0 {
+		delete(s.perAcct, acct)
+	}
+}
+
+func (s *Server) leave(sess *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, sess)
+	if s.perIP[sess.remote]--; s.perIP[sess.remote] <= 0 {
+		delete(s.perIP, sess.remote)
+	}
+}
+
+// Sessions is the number of sessions now.
+func (s *Server) Sessions() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions)
+}
+
+// Shutdown closes the listeners, lets commands in progress end, sends BYE and
+// waits for the sessions; when ctx ends it cuts what is left.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closing = true
+	for l := range s.listeners {
+		l.Close()
+	}
+	s.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(done)
+	}()
+	// A session that is just about to read sets a new deadline; so again until
+	// all are gone.
+	for {
+		s.eachSession((*session).interrupt)
+		t := s.cfg.Clock.NewTimer(20 * time.Millisecond)
+		select {
+		case <-done:
+			t.Stop()
+			return nil
+		case <-t.C():
+		case <-ctx.Done():
+			t.Stop()
+			s.eachSession((*session).cut)
+			<-done
+			return ctx.Err()
+		}
+	}
+}
+
+func (s *Server) eachSession(f func(*session)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for sess := range s.sessions {
+		f(sess)
+	}
+}

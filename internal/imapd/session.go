@@ -1,0 +1,312 @@
+package imapd
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"posthouse/internal/id"
+	"posthouse/internal/imap"
+	"posthouse/internal/mailbox"
+	"posthouse/internal/wire"
+)
+
+// Times a session lives by (RFC 9051 section 5.4: at least 30 minutes).
+const (
+	loginTimeout = 60 * time.Second
+	idleTimeout  = 30 * time.Minute
+	writeTimeout = 2 * time.Minute
+)
+
+// maxBad is how many bad commands end a session, before and after login.
+const (
+	maxBadStranger = 5
+	maxBad         = 20
+)
+
+// state is the state of RFC 9051 section 3, as a bit for command tables.
+type state uint8
+
+const (
+	notAuthenticated state = 1 << iota
+	authenticated
+	inMailbox
+	loggedOut
+
+	anyState  = notAuthenticated | authenticated | inMailbox
+	afterAuth = authenticated | inMailbox
+)
+
+// session is one connection. Its fields belong to its own goroutine, but for
+// base and ctx.
+type session struct {
+	srv    *Server
+	base   net.Conn // as accepted; interrupt and cut use it
+	conn   *wire.Conn
+	out    []byte // responses not yet sent; nil while idle
+	remote netip.Addr
+	door   string
+	id     id.ID
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	state   state
+	closing atomic.Bool // the server shuts down
+	tag     string
+	name    string // of the command in progress
+	bad     int
+	err     error // first failed write, or what else ends the session
+	ending  string
+
+	account  id.Account
+	login    string
+	acct     *mailbox.Account
+	sel      *selected
+	saved    []imap.Range // UIDs of the saved search result
+	rev2     bool         // ENABLE IMAP4rev2
+	condsto  bool         // a CONDSTORE-enabling command was given
+	began    time.Time
+	commands int
+}
+
+func newSession(srv *Server, c net.Conn) *session {
+	s := &session{
+		srv: srv, base: c, conn: wire.New(c, loginTimeout, writeTimeout),
+		door: "imap", state: notAuthenticated, began: srv.cfg.Clock.Now(),
+	}
+	s.id = id.New(s.began)
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if _, ok := c.(*tls.Conn); ok {
+		s.door = "imaps"
+	}
+	if ap, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil {
+		s.remote = ap.Addr().Unmap()
+	}
+	return s
+}
+
+// refuse answers a connection that was not admitted.
+func (s *session) refuse(text string) {
+	s.conn.ReadTimeout = 5 * time.Second
+	s.conn.WriteTimeout = 5 * time.Second
+	s.untagged("BYE " + text)
+	s.flush()
+	s.base.Close()
+	s.cancel()
+	s.srv.cfg.Log.Info("imap connection refused", "session", s.id, "remote", s.remote, "reason", text)
+}
+
+// interrupt wakes a session that waits for input, so that it sees the shutdown.
+func (s *session) interrupt() {
+	s.closing.Store(true)
+	s.base.SetReadDeadline(time.Unix(1, 0))
+}
+
+// cut ends the session at once.
+func (s *session) cut() {
+	s.closing.Store(true)
+	s.cancel()
+	s.base.Close()
+}
+
+// run is the session from greeting to end.
+func (s *session) run() {
+	defer s.finish()
+	if s.door == "imaps" && s.conn.TLS() == nil {
+		s.ending = "TLS handshake failed"
+		return
+	}
+	s.untagged("OK [CAPABILITY " + s.srv.caps.text(s) + "] " + s.srv.cfg.Hostname + " Posthouse IMAP ready")
+	for s.state != loggedOut && s.err == nil {
+		s.rest()
+		c, err := s.readCommand()
+		if err != nil {
+			s.readFailed(err)
+			continue
+		}
+		s.execute(c)
+	}
+	s.flush()
+}
+
+// rest sends what is waiting, and gives the buffer back when nothing more is to do.
+func (s *session) rest() {
+	if s.conn.Buffered() == 0 || len(s.out) > highWater {
+		s.flush()
+		s.releaseOut()
+	}
+}
+
+// readFailed ends the session, with a BYE where somebody may hear it.
+func (s *session) readFailed(err error) {
+	var over *overflow
+	switch {
+	case errors.As(err, &over):
+		s.bye(over.text)
+	case s.closing.Load():
+		s.bye("Posthouse is shutting down")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		s.bye("Autologout; idle for too long")
+	case errors.Is(err, wire.ErrLineTooLong), errors.Is(err, wire.ErrFlood):
+		s.bye("[LIMIT] Command line too long")
+	default:
+		s.fail(err)
+	}
+}
+
+// bye announces the end of the session.
+func (s *session) bye(text string) {
+	s.untagged("BYE " + text)
+	s.ending = text
+	s.state = loggedOut
+}
+
+// fail ends the session without another word.
+func (s *session) fail(err error) {
+	if s.err == nil {
+		s.err = err
+	}
+	s.state = loggedOut
+}
+
+// finish closes everything and writes the session's line in the log.
+func (s *session) finish() {
+	s.unselect()
+	s.saved = nil
+	if s.acct != nil {
+		s.acct.Release()
+		s.srv.leaveAccount(s.account)
+	}
+	s.cancel()
+	s.conn.Close()
+	s.releaseOut()
+	attrs := []slog.Attr{
+		slog.String("session", string(s.id)), slog.String("door", s.door), slog.String("remote", s.remote.String()),
+		slog.String("login", s.login), slog.Bool("tls", s.tls()), slog.Int("commands", s.commands),
+		slog.Duration("duration", s.srv.cfg.Clock.Now().Sub(s.began)),
+	}
+	if s.ending == "" && s.err != nil {
+		s.ending = s.err.Error()
+	}
+	s.srv.cfg.Log.LogAttrs(context.Background(), slog.LevelInfo, "imap session", append(attrs, slog.String("end", s.ending))...)
+}
+
+func (s *session) tls() bool {
+	if s.door == "imaps" {
+		return true
+	}
+	_, ok := s.conn.NetConn().(*tls.Conn)
+	return ok
+}
+
+// mayLogin reports whether passwords may be sent on this connection.
+func (s *session) mayLogin() bool {
+	return s.tls() || s.srv.cfg.AllowPlaintext && s.remote.IsLoopback()
+}
+
+// execute runs one command and answers it.
+func (s *session) execute(c received) {
+	s.commands++
+	p := imap.NewParser(c.raw)
+	s.tag, s.name = p.CommandStart()
+	if s.tag == "" {
+		s.untagged("BAD A command begins with a tag")
+		s.countBad()
+		return
+	}
+	if c.append != nil {
+		s.name = "APPEND"
+	} else if s.name == "" {
+		s.badCommand("A command has a tag and a name")
+		return
+	}
+	cmd, ok := commands[s.name]
+	switch {
+	case !ok:
+		s.badCommand("Unknown command " + s.name)
+		return
+	case cmd.states&s.state == 0:
+		s.drainAppend(c)
+		s.badCommand(s.name + " is not possible " + s.stateText())
+		return
+	}
+	var text string
+	var err error
+	if c.append != nil {
+		text, err = s.cmdAppend(c)
+	} else {
+		if cmd.args {
+			p.SP()
+		}
+		if text, err = "", p.Err(); err == nil {
+			text, err = cmd.run(s, p)
+		}
+	}
+	s.answer(cmd, text, err)
+}
+
+func (s *session) stateText() string {
+	switch s.state {
+	case notAuthenticated:
+		return "before login"
+	case authenticated:
+		return "without a mailbox selected"
+	}
+	return "now"
+}
+
+// answer writes pending updates and the tagged response. An empty text is
+// "NAME completed".
+func (s *session) answer(cmd command, text string, err error) {
+	if s.sel != nil && s.state == inMailbox {
+		s.update(cmd.expunge, nil)
+	}
+	var syntax imap.SyntaxError
+	switch {
+	case s.err != nil:
+	case errors.Is(err, errAnswered):
+	case err == nil:
+		if text == "" || strings.HasSuffix(text, "] ") {
+			text += s.name + " completed"
+		}
+		s.tagged("OK " + text)
+	case errors.As(err, &syntax):
+		s.badCommand(string(syntax))
+	default:
+		s.tagged("NO " + s.refusal(err))
+	}
+}
+
+// badCommand answers BAD, and says good-bye to a client that only makes mistakes.
+func (s *session) badCommand(text string) {
+	s.tagged("BAD " + text)
+	s.countBad()
+}
+
+func (s *session) countBad() {
+	limit := maxBad
+	if s.state == notAuthenticated {
+		limit = maxBadStranger
+	}
+	if s.bad++; s.bad >= limit && s.state != loggedOut {
+		s.bye("Too many bad commands")
+	}
+}
+
+// errAnswered is returned by a command that has sent its own tagged response.
+var errAnswered = errors.New("answered")
+
+// no is a refusal with a response code (RFC 5530) or none.
+type no struct{ text string }
+
+func (e *no) Error() string { return e.text }
+
+func refuse(format string, args ...any) error { return &no{fmt.Sprintf(format, args...)} }
