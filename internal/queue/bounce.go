@@ -1,0 +1,113 @@
+package queue
+
+import (
+	"context"
+	"io"
+
+	"posthouse/internal/id"
+	"posthouse/internal/kv"
+	"posthouse/internal/report"
+	"posthouse/internal/status"
+)
+
+// startReport files a report, beside the recorder. It waits for its turn, so
+// that a flood of failures cannot pile up.
+func (q *Queue) startReport(j *job, b *batch) {
+	q.reports <- struct{}{}
+	q.filing.Go(func() {
+		defer func() { <-q.reports }()
+		q.report(j, b)
+	})
+}
+
+// report tells the sender, in the same transaction that records the outcome: a
+// crash before it means another try, after it nothing. Failures and delays are
+// two reports.
+func (q *Queue) report(j *job, b *batch) {
+	failed, delayed := new(batch), new(batch)
+	for _, c := range b.changes {
+		if c.verdict == vBounce {
+			failed.changes = append(failed.changes, c)
+		} else {
+			delayed.changes = append(delayed.changes, c)
+		}
+	}
+	if len(failed.changes) > 0 {
+		q.fileReport(j, failed)
+	}
+	if len(delayed.changes) > 0 {
+		q.fileReport(j, delayed)
+	}
+}
+
+// maxReportTries is how often a report is offered before its entries go back to
+// waiting, as if they had not been tried.
+const maxReportTries = 4
+
+func (q *Queue) fileReport(j *job, b *batch) {
+	d := q.dsn(j, b)
+	b.dsn = d.ID
+	wait := firstPause
+	for range maxReportTries {
+		q.order.RLock()
+		err := q.opt.Reporter.Report(context.Background(), d, func(tx kv.Tx) error { return q.writeTx(tx, b) }, b.parts())
+		if err == nil {
+			q.applied(b)
+		}
+		q.order.RUnlock()
+		if err == nil {
+			return
+		}
+		q.opt.Log.Error("queue: report cannot be filed", "msg_id", string(j.msg.id), "err", err, "again_in", wait)
+		if !q.sleep(q.soft, wait) {
+			break // the next start tries again
+		}
+		wait *= 2
+	}
+	var entries []*entry
+	for _, c := range b.changes {
+		entries = append(entries, c.e)
+	}
+	q.putBackEntries(entries)
+}
+
+// dsn writes what is to be told.
+func (q *Queue) dsn(j *job, b *batch) *report.DSN {
+	now := q.opt.Clock.Now()
+	m := j.full
+	d := &report.DSN{
+		ID: id.New(now), Hostname: q.opt.Hostname, To: m.Envelope.From, Date: now,
+		Original: m.Envelope, MessageID: m.MessageID,
+	}
+	d.Message, d.Whole = q.original(m)
+	for _, c := range b.changes {
+		r := report.Rcpt{
+			Rcpt: c.e.row.rcpt.Rcpt, Action: report.Failed, Status: c.o.Enhanced, Code: c.o.Code, Text: c.o.Text,
+			Remote: c.o.Remote, Host: c.o.Host, LastAttempt: c.at, Attempts: c.e.attempts + 1,
+		}
+		switch {
+		case c.verdict == vNotice:
+			r.Action, r.RetryUntil = report.Delayed, c.e.msg.expires
+		case !c.o.Permanent():
+			// Given up for its age: delivery time expired (RFC 3463 section 3.5).
+			r.Status = status.Enhanced{Class: 5, Subject: 4, Detail: 7}
+		}
+		d.Rcpts = append(d.Rcpts, r)
+	}
+	return d
+}
+
+// original reads the start of a message, for the report.
+func (q *Queue) original(m *Message) (text []byte, whole bool) {
+	body, err := q.opt.Bodies.Open(m.Body)
+	if err != nil {
+		return nil, false
+	}
+	defer body.Close()
+	text = make([]byte, min(m.Size, report.MaxOriginal))
+	n, err := body.ReadAt(text, m.Skip)
+	if err != nil && err != io.EOF {
+		return nil, false
+	}
+	return text[:n], int64(n) == m.Size
+}

@@ -1,0 +1,351 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+
+	"posthouse/internal/blob"
+	"posthouse/internal/blob/refs"
+	"posthouse/internal/courier"
+	"posthouse/internal/id"
+	"posthouse/internal/journal"
+	"posthouse/internal/kv"
+	"posthouse/internal/status"
+)
+
+// verdict is what an outcome means for an entry.
+type verdict int
+
+const (
+	vSent   verdict = iota // the next server has it
+	vRetry                 // later
+	vNotice                // later, and the sender is told of the delay
+	vGone                  // given up, nobody is told
+	vBounce                // given up, the sender is told
+)
+
+// change is one entry with the outcome of a try.
+type change struct {
+	e       *entry
+	o       *courier.Outcome
+	verdict verdict
+	at      time.Time
+	next    time.Time // with vRetry and vNotice
+	steps   bool      // the event carries the timings
+	// Set by the transaction that was last run.
+	removed bool
+	state   State
+	events  []*journal.Event
+}
+
+// batch is changes that go into one transaction.
+type batch struct {
+	changes  []*change
+	dsn      id.ID // of the report that the transaction files
+	released []blob.Ref
+	events   []*journal.Event
+}
+
+// parts are the partitions that a batch writes.
+func (b *batch) parts() kv.Partitions {
+	var p kv.Partitions
+	var last *message
+	for _, c := range b.changes {
+		if m := c.e.msg; m != last {
+			p = append(p, Partition(m.id), journal.Partition(m.id), refs.Partition(m.body))
+			last = m
+		}
+	}
+	return p
+}
+
+// judge decides what the outcomes of a job mean.
+func (q *Queue) judge(r *result) (plain, told *batch) {
+	plain, told = new(batch), new(batch)
+	now := q.opt.Clock.Now()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, e := range r.job.entries {
+		c := &change{e: e, o: &r.outs[i], at: now, steps: i == 0}
+		q.judgeOne(c)
+		if q.opt.Observer != nil {
+			q.opt.Observer.Attempt(resultName(c.o), now.Sub(r.began))
+		}
+		if c.verdict == vNotice || c.verdict == vBounce {
+			told.changes = append(told.changes, c)
+		} else {
+			plain.changes = append(plain.changes, c)
+		}
+	}
+	return plain, told
+}
+
+func resultName(o *courier.Outcome) string {
+	switch {
+	case o.Sent():
+		return "sent"
+	case o.Permanent():
+		return "permanent"
+	}
+	return "temporary"
+}
+
+// judgeOne is judge for one entry. Under q.mu.
+func (q *Queue) judgeOne(c *change) {
+	m := c.e.msg
+	notify := c.e.row.rcpt.Notify
+	// Never a report in answer to a report (RFC 5321 section 4.5.5).
+	deaf := m.from.IsZero() || q.opt.Reporter == nil || c.e.dropping
+	switch {
+	case c.o.Sent():
+		c.verdict = vSent
+	case c.o.Permanent() || !c.at.Before(m.expires):
+		c.verdict = vBounce
+		if deaf || !wants(notify, "FAILURE") {
+			c.verdict = vGone
+		}
+	default:
+		c.verdict = vRetry
+		if !deaf && !c.e.notified && q.opt.noticeDue(m.created, c.at) && wants(notify, "DELAY") {
+			c.verdict = vNotice
+		}
+		c.next = q.opt.nextAttempt(c.e.attempts+1, m.created, m.expires, c.at, rand.Float64())
+	}
+}
+
+// wants reads NOTIFY (RFC 3461 section 4.1); without it the sender is told of
+// failures and delays.
+func wants(notify, what string) bool {
+	if notify == "" {
+		return true
+	}
+	for word := range strings.SplitSeq(notify, ",") {
+		if strings.EqualFold(strings.TrimSpace(word), what) {
+			return true
+		}
+	}
+	return false
+}
+
+// writeTx writes a batch. It may run again.
+func (q *Queue) writeTx(tx kv.Tx, b *batch) error {
+	b.released, b.events = b.released[:0], b.events[:0]
+	for _, c := range b.changes {
+		if err := q.changeTx(tx, b, c); err != nil {
+			return err
+		}
+	}
+	seen := map[*message]bool{}
+	for _, c := range b.changes {
+		if c.removed && !seen[c.e.msg] {
+			seen[c.e.msg] = true
+			if err := q.removeMessageTx(tx, b, c.e.msg); err != nil {
+				return err
+			}
+		}
+	}
+	return q.opt.Journal.AppendTx(tx, b.events...)
+}
+
+// changeTx writes one entry.
+func (q *Queue) changeTx(tx kv.Tx, b *batch, c *change) error {
+	e := c.e
+	key := entryKey(e.msg.id, e.n)
+	c.removed, c.events = true, c.events[:0]
+	defer func() { b.events = append(b.events, c.events...) }()
+	switch c.verdict {
+	case vSent:
+		c.event(journal.Relayed)
+		return tx.Delete(key)
+	case vGone, vBounce:
+		c.event(journal.Bounced)
+		if b.dsn != "" {
+			c.event(journal.Reported, "dsn", string(b.dsn))
+		}
+		return tx.Delete(key)
+	}
+	// An operator may have held or dropped it during the try.
+	r, err := getRow(tx, e.msg.id, e.n)
+	if errors.Is(err, kv.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if r.drop {
+		c.event(journal.Attempted)
+		c.event(journal.Dropped)
+		return tx.Delete(key)
+	}
+	c.removed = false
+	r.tried(c.at, c.o)
+	if r.next = c.next; r.state != Held {
+		r.state = Waiting
+	}
+	c.state = r.state
+	c.event(journal.Attempted, "next", c.next.UTC().Format(time.RFC3339), "attempts", strconv.Itoa(r.attempts))
+	if c.verdict == vNotice {
+		r.notified = true
+		c.event(journal.Delayed, "dsn", string(b.dsn))
+	}
+	return tx.Set(key, r.encode())
+}
+
+// removeMessageTx removes a message whose last entry is gone.
+func (q *Queue) removeMessageTx(tx kv.Tx, b *batch, m *message) error {
+	if m.total > 1 {
+		left := false
+		prefix := kv.NewKey(Partition(m.id)).Byte(rowEntry).Raw([]byte(m.id))
+		if err := tx.Scan(prefix, prefix.End(), func(_, _ []byte) bool { left = true; return false }); err != nil {
+			return err
+		}
+		if left {
+			return nil
+		}
+	}
+	if _, err := tx.Get(messageKey(m.id)); errors.Is(err, kv.ErrNotFound) {
+		return nil
+	}
+	if err := tx.Delete(messageKey(m.id)); err != nil {
+		return err
+	}
+	last, err := q.opt.Counts.DropTx(tx, m.body, 1)
+	if last {
+		b.released = append(b.released, m.body)
+	}
+	return err
+}
+
+// event adds an event with what the outcome says; detail is keys and values.
+func (c *change) event(kind journal.Kind, detail ...string) {
+	m := c.e.msg
+	ev := &journal.Event{At: c.at, Kind: kind, Message: m.id, From: m.from.String()}
+	if c.e.row != nil {
+		ev.To = c.e.row.rcpt.To.String()
+	}
+	if kind == journal.Attempted || kind == journal.Relayed || kind == journal.Bounced {
+		ev.Code, ev.Text = c.o.Code, c.o.Text
+		if !c.o.Enhanced.IsZero() && c.o.Enhanced != (status.Enhanced{Class: uint16(c.o.Code / 100)}) {
+			detail = append(detail, "enhanced", c.o.Enhanced.String())
+		}
+		if c.o.Host != "" {
+			detail = append(detail, "host", c.o.Host, "addr", c.o.Addr.String())
+		}
+		if c.o.TLS != "" {
+			detail = append(detail, "tls", c.o.TLS)
+		}
+		if c.steps {
+			ev.Steps = c.o.Steps
+		}
+	}
+	if len(detail) > 0 {
+		ev.Detail = make(map[string]string, len(detail)/2)
+		for i := 0; i+1 < len(detail); i += 2 {
+			ev.Detail[detail[i]] = detail[i+1]
+		}
+	}
+	c.events = append(c.events, ev)
+}
+
+// applied brings memory up to date with a batch that is durable. q.order is held.
+func (q *Queue) applied(b *batch) {
+	q.mu.Lock()
+	for _, c := range b.changes {
+		e := c.e
+		e.busy, e.row = false, nil
+		if c.removed {
+			q.remove(e)
+			continue
+		}
+		e.attempts++
+		e.notified = e.notified || c.verdict == vNotice
+		e.next = c.next
+		q.letGo(e.msg)
+		if c.state == Held {
+			q.setState(e, Held)
+		} else {
+			q.wait(e, c.next)
+		}
+	}
+	q.observe()
+	q.mu.Unlock()
+	q.published(b)
+}
+
+// published gives back bodies and tells the journal, after a transaction is durable.
+func (q *Queue) published(b *batch) {
+	for _, ref := range b.released {
+		if err := q.opt.Counts.Release(ref); err != nil {
+			q.opt.Log.Error("queue: body was not released", "err", err)
+		}
+	}
+	q.opt.Journal.Published(b.events...)
+}
+
+// recorder writes outcomes to the store, as many as there are in one transaction.
+func (q *Queue) recorder() {
+	for first := range q.results {
+		b := new(batch)
+		q.collect(b, first)
+	more:
+		for len(b.changes) < recordBatch {
+			select {
+			case r, ok := <-q.results:
+				if !ok {
+					break more
+				}
+				q.collect(b, r)
+			default:
+				break more
+			}
+		}
+		if len(b.changes) > 0 {
+			q.record(b)
+		}
+	}
+}
+
+// collect adds a result to the batch, and starts the report that it needs.
+func (q *Queue) collect(b *batch, r *result) {
+	plain, told := q.judge(r)
+	b.changes = append(b.changes, plain.changes...)
+	if len(told.changes) > 0 {
+		q.startReport(r.job, told)
+	}
+}
+
+// Waits between tries to write to a store that does not take it.
+const (
+	firstPause = time.Second
+	maxPause   = time.Minute
+)
+
+// record commits a batch. While the store does not take it, nothing new is
+// tried: what was sent and cannot be recorded would be sent again after a crash.
+func (q *Queue) record(b *batch) {
+	for wait := firstPause; ; wait = min(2*wait, maxPause) {
+		q.order.RLock()
+		// Not q.hard: what was sent must be recorded even when time is up.
+		err := q.opt.DB.Update(context.Background(), b.parts(), func(tx kv.Tx) error { return q.writeTx(tx, b) })
+		if err == nil {
+			q.applied(b)
+		}
+		q.order.RUnlock()
+		if err == nil {
+			if wait > firstPause {
+				q.opt.Log.Info("queue: the store takes outcomes again")
+				q.resume()
+			}
+			return
+		}
+		q.opt.Log.Error("queue: outcomes cannot be recorded, nothing is sent meanwhile", "err", err, "again_in", wait)
+		q.pause()
+		if !q.sleep(q.hard, wait) {
+			return
+		}
+	}
+}

@@ -1,0 +1,42 @@
+package queue
+
+import "time"
+
+// jitter is by how much an interval may be longer than planned, so that
+// messages that failed together do not come back together.
+const jitter = 0.2
+
+// nextAttempt is when to try again after the attempts-th try failed at now
+// (RFC 5321 section 4.5.4.1): the first interval is FirstRetry, every other
+// twice the one before, up to MaxRetry, each longer by up to a fifth (random is
+// in [0,1)). With the defaults that is about 35 tries in five days. A try is put
+// at the moment when the delay notice is due, and at the end, so that the
+// sender is told in time and of the latest state. It is after expires only when
+// that is less than FirstRetry away.
+func (o *Options) nextAttempt(attempts int, created, expires, now time.Time, random float64) time.Time {
+	interval := o.FirstRetry
+	for i := 1; i < attempts && interval < o.MaxRetry; i++ {
+		interval *= 2
+	}
+	interval = min(interval, o.MaxRetry)
+	interval += time.Duration(random * jitter * float64(interval))
+	next := now.Add(interval)
+	marks := []time.Time{expires}
+	if o.DelayNotice > 0 {
+		marks = append(marks, created.Add(o.DelayNotice))
+	}
+	for _, mark := range marks {
+		if mark.After(now) && next.After(mark) {
+			next = mark
+			if soonest := now.Add(o.FirstRetry); next.Before(soonest) {
+				next = soonest
+			}
+		}
+	}
+	return next
+}
+
+// noticeDue reports whether the sender of a message is to be told that it takes long.
+func (o *Options) noticeDue(created, now time.Time) bool {
+	return o.DelayNotice > 0 && !now.Before(created.Add(o.DelayNotice))
+}

@@ -1,0 +1,328 @@
+package queue
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"posthouse/internal/blob"
+	"posthouse/internal/courier"
+	"posthouse/internal/envelope"
+	"posthouse/internal/id"
+	"posthouse/internal/kv"
+	"posthouse/internal/smtp"
+	"posthouse/internal/status"
+)
+
+// Rows of a shard:
+//
+//	'm' message(16)           -> the message, once
+//	'e' message(16) rcpt(u16) -> one recipient that waits
+//
+// They are keyed by message, never by time: a store that is read in due order
+// drowns in its own tombstones. The schedule is in memory.
+const (
+	rowMessage = 'm'
+	rowEntry   = 'e'
+)
+
+// rowVersion is the form of both rows.
+const rowVersion = 1
+
+// MaxPrepend is the longest Prepend of a recipient, in bytes.
+const MaxPrepend = 16 << 10
+
+// maxHistory is how many attempts an entry remembers, maxResult how long a
+// remembered result is, in bytes.
+const (
+	maxHistory = 20
+	maxResult  = 500
+)
+
+// maxRcpts is how many recipients a message may have.
+const maxRcpts = 1 << 16
+
+var errRow = errors.New("queue: damaged row")
+
+func messageKey(msg id.ID) kv.Key {
+	return kv.NewKey(Partition(msg)).Byte(rowMessage).Raw([]byte(msg))
+}
+
+func entryKey(msg id.ID, n uint16) kv.Key {
+	return kv.NewKey(Partition(msg)).Byte(rowEntry).Raw([]byte(msg)).Uint16(n)
+}
+
+// parseEntryKey reads what follows the row kind.
+func parseEntryKey(b []byte) (msg id.ID, n uint16, ok bool) {
+	if len(b) != 18 {
+		return "", 0, false
+	}
+	return id.ID(b[:16]), binary.BigEndian.Uint16(b[16:]), true
+}
+
+// entryID is how people name an entry.
+func entryID(msg id.ID, n uint16) string { return string(msg) + "." + strconv.Itoa(int(n)) }
+
+func parseEntryID(s string) (msg id.ID, n uint16, ok bool) {
+	m, number, found := strings.Cut(s, ".")
+	v, err := strconv.ParseUint(number, 10, 16)
+	if !found || err != nil || !id.ID(m).Valid() {
+		return "", 0, false
+	}
+	return id.ID(m), uint16(v), true
+}
+
+// head is the part of a message row that the schedule keeps in memory.
+type head struct {
+	from    smtp.Address
+	body    blob.Ref
+	size    int64
+	created time.Time
+	expires time.Time
+}
+
+// rest is the other part, as JSON.
+type rest struct {
+	Envelope  envelope.Envelope `json:"env"`
+	Skip      int64             `json:"skip,omitempty"`
+	EightBit  bool              `json:"eight,omitempty"`
+	UTF8      bool              `json:"utf8,omitempty"`
+	BareLines bool              `json:"bare,omitempty"`
+	MessageID string            `json:"mid,omitempty"`
+}
+
+func encodeMessage(h *head, m *Message) ([]byte, error) {
+	r := rest{Envelope: *m.Envelope, Skip: m.Skip, EightBit: m.EightBit, UTF8: m.UTF8, BareLines: m.BareLines, MessageID: m.MessageID}
+	r.Envelope.Rcpts = nil
+	text, err := json.Marshal(&r)
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, 0, 128+len(text))
+	b = append(b, rowVersion)
+	b = h.body.Append(b)
+	b = binary.AppendVarint(b, h.size)
+	b = appendTime(b, h.created)
+	b = appendTime(b, h.expires)
+	b = appendString(b, h.from.Local)
+	b = appendString(b, h.from.Domain)
+	return append(b, text...), nil
+}
+
+func decodeHead(b []byte) (h head, text []byte, err error) {
+	d := decoder{b: b}
+	if d.byte() != rowVersion {
+		return head{}, nil, errRow
+	}
+	h.body = d.ref()
+	h.size = d.varint()
+	h.created, h.expires = d.time(), d.time()
+	h.from = smtp.Address{Local: d.string(), Domain: d.string()}
+	if d.bad {
+		return head{}, nil, errRow
+	}
+	return h, d.b, nil
+}
+
+func decodeMessage(b []byte) (*Message, error) {
+	h, text, err := decodeHead(b)
+	if err != nil {
+		return nil, err
+	}
+	var r rest
+	if err := json.Unmarshal(text, &r); err != nil {
+		return nil, fmt.Errorf("%w: %w", errRow, err)
+	}
+	return &Message{
+		Envelope: &r.Envelope, Body: h.body, Skip: r.Skip, Size: h.size,
+		EightBit: r.EightBit, UTF8: r.UTF8, BareLines: r.BareLines, MessageID: r.MessageID,
+	}, nil
+}
+
+// row is an entry row.
+type row struct {
+	rcpt     Rcpt
+	state    State
+	drop     bool // an operator dropped it while it was being tried
+	notified bool // the sender was told of the delay
+	attempts int
+	next     time.Time
+	// The last outcome, for the final report.
+	last    courier.Outcome // Code, Enhanced, Text, Remote, Host only
+	history []Attempt
+}
+
+var stateCodes = map[State]byte{Ready: 'r', Waiting: 'w', Held: 'h'}
+
+// Flags of an entry row.
+const (
+	flagDrop = 1 << iota
+	flagNotified
+	flagRemote
+)
+
+func (r *row) encode() []byte {
+	b := make([]byte, 0, 160+len(r.rcpt.Prepend)+64*len(r.history))
+	var flags byte
+	for flag, on := range map[byte]bool{flagDrop: r.drop, flagNotified: r.notified, flagRemote: r.last.Remote} {
+		if on {
+			flags |= flag
+		}
+	}
+	b = append(b, rowVersion, stateCodes[r.state], flags)
+	b = binary.AppendUvarint(b, uint64(r.attempts))
+	b = appendTime(b, r.next)
+	b = appendString(b, r.rcpt.To.Local)
+	b = appendString(b, r.rcpt.To.Domain)
+	b = appendString(b, r.rcpt.Prepend)
+	b = appendString(b, r.rcpt.Notify)
+	b = appendString(b, r.rcpt.ORcpt)
+	b = binary.AppendUvarint(b, uint64(r.last.Code))
+	for _, n := range []uint16{r.last.Enhanced.Class, r.last.Enhanced.Subject, r.last.Enhanced.Detail} {
+		b = binary.AppendUvarint(b, uint64(n))
+	}
+	b = appendString(b, r.last.Text)
+	b = appendString(b, r.last.Host)
+	b = binary.AppendUvarint(b, uint64(len(r.history)))
+	for _, a := range r.history {
+		b = appendTime(b, a.At)
+		b = appendString(b, a.Host)
+		b = appendString(b, a.Result)
+	}
+	return b
+}
+
+// decodeRow reads an entry row; short leaves the history out.
+func decodeRow(b []byte, short bool) (*row, error) {
+	d := decoder{b: b}
+	if d.byte() != rowVersion {
+		return nil, errRow
+	}
+	r := new(row)
+	code, flags := d.byte(), d.byte()
+	for s, c := range stateCodes {
+		if c == code {
+			r.state = s
+		}
+	}
+	r.drop, r.notified = flags&flagDrop != 0, flags&flagNotified != 0
+	r.attempts = int(d.uvarint())
+	r.next = d.time()
+	r.rcpt.To = smtp.Address{Local: d.string(), Domain: d.string()}
+	r.rcpt.Prepend, r.rcpt.Notify, r.rcpt.ORcpt = d.string(), d.string(), d.string()
+	r.last.Remote = flags&flagRemote != 0
+	r.last.Code = int(d.uvarint())
+	r.last.Enhanced = status.Enhanced{Class: uint16(d.uvarint()), Subject: uint16(d.uvarint()), Detail: uint16(d.uvarint())}
+	r.last.Text, r.last.Host = d.string(), d.string()
+	if !short {
+		for n := min(d.uvarint(), maxHistory); n > 0 && !d.bad; n-- {
+			r.history = append(r.history, Attempt{At: d.time(), Host: d.string(), Result: d.string()})
+		}
+	}
+	if d.bad || r.state == "" {
+		return nil, errRow
+	}
+	return r, nil
+}
+
+// tried adds an attempt to the row.
+func (r *row) tried(at time.Time, o *courier.Outcome) {
+	r.attempts++
+	r.last = courier.Outcome{Code: o.Code, Enhanced: o.Enhanced, Text: cut(o.Text, 4*maxResult), Remote: o.Remote, Host: o.Host}
+	r.history = append(r.history, Attempt{At: at, Host: o.Host, Result: cut(resultOf(o), maxResult)})
+	if over := len(r.history) - maxHistory; over > 0 {
+		r.history = append(r.history[:0], r.history[over:]...)
+	}
+}
+
+// resultOf is an outcome in one line.
+func resultOf(o *courier.Outcome) string {
+	return fmt.Sprintf("%d %s %s", o.Code, o.Enhanced, o.Text)
+}
+
+// cut shortens s to n bytes without breaking a character.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "")
+}
+
+func appendTime(b []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return binary.AppendVarint(b, 0)
+	}
+	return binary.AppendVarint(b, t.UnixNano())
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// decoder reads the parts of a row; bad is set when there is too little.
+type decoder struct {
+	b   []byte
+	bad bool
+}
+
+func (d *decoder) byte() byte {
+	if len(d.b) == 0 {
+		d.bad = true
+		return 0
+	}
+	c := d.b[0]
+	d.b = d.b[1:]
+	return c
+}
+
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 {
+		d.bad, d.b = true, nil
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) varint() int64 {
+	v, n := binary.Varint(d.b)
+	if n <= 0 {
+		d.bad, d.b = true, nil
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) time() time.Time {
+	if n := d.varint(); n != 0 {
+		return time.Unix(0, n)
+	}
+	return time.Time{}
+}
+
+func (d *decoder) string() string {
+	n := d.uvarint()
+	if n > uint64(len(d.b)) {
+		d.bad, d.b = true, nil
+		return ""
+	}
+	s := string(d.b[:n])
+	d.b = d.b[n:]
+	return s
+}
+
+func (d *decoder) ref() blob.Ref {
+	r, ok := blob.ParseRef(d.b)
+	if !ok {
+		d.bad, d.b = true, nil
+		return r
+	}
+	d.b = d.b[blob.RefSize:]
+	return r
+}
