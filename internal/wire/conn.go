@@ -5,9 +5,11 @@ package wire
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"net"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +21,9 @@ var ErrLineTooLong = errors.New("wire: line too long")
 // connection is of no more use.
 var ErrFlood = errors.New("wire: endless line")
 
+// ErrInterrupted means that Interrupt was called.
+var ErrInterrupted = errors.New("wire: interrupted")
+
 // MaxDrain is how much of an overlong line is read to find its end, in bytes.
 const MaxDrain = 1 << 20
 
@@ -29,12 +34,16 @@ const (
 )
 
 // Conn is not safe for concurrent use, but one goroutine may read while another
-// writes.
+// writes, and any may call Interrupt.
 type Conn struct {
-	conn net.Conn
+	base net.Conn // as it was given to New
+	conn net.Conn // with TLS on top, perhaps
 	in   *bufio.Reader
 	out  *bufio.Writer
 	tls  *tls.ConnectionState
+	back []byte // input that was given back; comes before the connection's
+
+	interrupted atomic.Bool
 
 	// ReadTimeout bounds each wait for input, WriteTimeout each write; 0 is none.
 	ReadTimeout, WriteTimeout time.Duration
@@ -42,7 +51,7 @@ type Conn struct {
 
 // New wraps c.
 func New(c net.Conn, read, write time.Duration) *Conn {
-	w := &Conn{ReadTimeout: read, WriteTimeout: write}
+	w := &Conn{base: c, ReadTimeout: read, WriteTimeout: write}
 	w.reset(c)
 	return w
 }
@@ -56,12 +65,27 @@ func (c *Conn) reset(n net.Conn) {
 type deadlineReader struct{ c *Conn }
 
 func (r deadlineReader) Read(p []byte) (int, error) {
+	if len(r.c.back) > 0 {
+		n := copy(p, r.c.back)
+		if r.c.back = r.c.back[n:]; len(r.c.back) == 0 {
+			r.c.back = nil
+		}
+		return n, nil
+	}
 	if r.c.ReadTimeout > 0 {
 		if err := r.c.conn.SetReadDeadline(time.Now().Add(r.c.ReadTimeout)); err != nil {
 			return 0, err
 		}
 	}
-	return r.c.conn.Read(p)
+	// After the deadline is set, so that it cannot undo that of Interrupt.
+	if r.c.interrupted.Load() {
+		return 0, ErrInterrupted
+	}
+	n, err := r.c.conn.Read(p)
+	if err != nil && r.c.interrupted.Load() {
+		err = ErrInterrupted
+	}
+	return n, err
 }
 
 type deadlineWriter struct{ c *Conn }
@@ -131,7 +155,29 @@ func (c *Conn) Writer() *bufio.Writer { return c.out }
 
 // Buffered is how many bytes of input have come and not been read: while it is
 // not 0 a pipelining server need not flush its replies (RFC 2920).
-func (c *Conn) Buffered() int { return c.in.Buffered() }
+func (c *Conn) Buffered() int { return c.in.Buffered() + len(c.back) }
+
+// LineBuffered reports whether the next ReadLine will not wait.
+func (c *Conn) LineBuffered() bool {
+	in, _ := c.in.Peek(c.in.Buffered())
+	return bytes.IndexByte(in, '\n') >= 0 || bytes.IndexByte(c.back, '\n') >= 0
+}
+
+// Unread gives back input that was read from Reader in large pieces and belongs
+// to what follows. Nothing may be left in Reader: a read into at least 4 KB
+// leaves nothing. p is copied.
+func (c *Conn) Unread(p []byte) {
+	if len(p) > 0 {
+		c.back = append(append([]byte(nil), p...), c.back...)
+	}
+}
+
+// Interrupt ends a wait for input, and all later ones, with ErrInterrupted. What
+// has come and what is to be written is not affected.
+func (c *Conn) Interrupt() {
+	c.interrupted.Store(true)
+	c.base.SetReadDeadline(time.Unix(1, 0)) // fails only when it is closed
+}
 
 // Flush sends what was written.
 func (c *Conn) Flush() error { return c.out.Flush() }
@@ -149,7 +195,7 @@ var ErrPlaintextAfterStartTLS = errors.New("wire: input before the TLS handshake
 
 // StartTLS makes the handshake as server. Input that came before it is an error.
 func (c *Conn) StartTLS(cfg *tls.Config) error {
-	if c.in.Buffered() > 0 {
+	if c.Buffered() > 0 {
 		return ErrPlaintextAfterStartTLS
 	}
 	return c.handshake(tls.Server(c.conn, cfg))
@@ -157,7 +203,7 @@ func (c *Conn) StartTLS(cfg *tls.Config) error {
 
 // StartTLSClient makes the handshake as client.
 func (c *Conn) StartTLSClient(cfg *tls.Config) error {
-	if c.in.Buffered() > 0 {
+	if c.Buffered() > 0 {
 		return ErrPlaintextAfterStartTLS
 	}
 	return c.handshake(tls.Client(c.conn, cfg))

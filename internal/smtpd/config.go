@@ -1,0 +1,180 @@
+package smtpd
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"posthouse/internal/clock"
+	"posthouse/internal/envelope"
+	"posthouse/internal/id"
+	"posthouse/internal/sasl"
+)
+
+// Mode is what a door is for.
+type Mode int
+
+// The modes.
+const (
+	MX         Mode = iota // mail from other servers
+	Submission             // mail from our own people, who log in (RFC 6409)
+	LMTP                   // mail from a server of this site (RFC 2033)
+)
+
+// Handler decides; smtpd only speaks. Errors are *status.Error; others become
+// 451 4.3.0. It is used by many sessions at a time, by each for one call at a
+// time.
+type Handler interface {
+	// Mail judges a reverse-path: env.From, env.Origin and the parameters are set.
+	// size is what the client announced in octets, 0 when it did not.
+	Mail(ctx context.Context, env *envelope.Envelope, size int64) error
+	// Rcpt judges a recipient; on nil the door appends r to env.Rcpts.
+	Rcpt(ctx context.Context, env *envelope.Envelope, r envelope.Rcpt) error
+	// Data begins the content of a message, before the 354 or the first chunk.
+	Data(ctx context.Context, env *envelope.Envelope) (Transfer, error)
+	// Authenticator checks the credentials of a client; remote is invalid for a
+	// Unix socket.
+	Authenticator(remote netip.Addr, door string) sasl.Authenticator
+}
+
+// Transfer takes the content of one message, dots removed. After a failed Write
+// nothing more is written. Either Commit or Abort is called, once.
+type Transfer interface {
+	io.Writer
+	// Commit takes the message in for good; an error refuses it for everybody.
+	Commit(ctx context.Context) (Outcome, error)
+	Abort()
+}
+
+// Outcome is what became of a message.
+type Outcome struct {
+	ID id.ID
+	// Rcpts has one error (or nil) per recipient of the envelope, in order. Only
+	// LMTP can tell the client; for SMTP it is ignored.
+	Rcpts []error
+}
+
+// Config of a Server. Hostname is needed; everything else has a default.
+type Config struct {
+	Door     string // name of the listener for logs and Origin: "smtp", "submission" …
+	Mode     Mode
+	Hostname string // in the greeting
+
+	TLS         *tls.Config // nil: no TLS
+	ImplicitTLS bool        // TLS from the first octet (RFC 8314)
+	// OfferAuth offers AUTH on an MX or LMTP door as well; a submission door
+	// always does.
+	OfferAuth bool
+	// RequireAuth refuses mail before a login; a submission door always does.
+	RequireAuth bool
+	// AllowPlaintextAuth lets loopback clients log in without TLS.
+	AllowPlaintextAuth bool
+
+	Limits   Limits
+	Timeouts Timeouts
+	// Trusted are networks that the limits on connections, on errors and on
+	// messages per session do not bind.
+	Trusted []netip.Prefix
+
+	Clock    clock.Clock
+	Log      *slog.Logger
+	Observer Observer
+}
+
+// Limits bound what a client may ask for. 0 is the default, negative is none
+// where that says so.
+type Limits struct {
+	MessageSize      int64 // octets; default 50 MB
+	Recipients       int   // per message; default 1000, at least 100 (RFC 5321 section 4.5.3.1.8)
+	CommandLine      int   // octets; default 2048
+	Commands         int   // per session; default 100,000; negative: none
+	Errors           int   // 4yz and 5yz replies per session; default 100; negative: none
+	Unknown          int   // unknown commands per session; default 10; negative: none
+	AuthAttempts     int   // failed per session; default 5
+	Messages         int   // per session; default 1000; negative: none
+	Connections      int   // in all; default 1000; negative: none
+	ConnectionsPerIP int   // per IPv4 address or IPv6 /64; default 50; negative: none
+}
+
+// Timeouts bound each wait for a client. 0 is the default.
+type Timeouts struct {
+	Command   time.Duration // for the next command; default 5 minutes (RFC 5321 section 4.5.3.2.7)
+	Data      time.Duration // for the next block of a message; default 5 minutes
+	Message   time.Duration // for the whole content of a message; default 1 hour
+	Write     time.Duration // for the client to take replies; default 1 minute
+	Handshake time.Duration // for TLS; default 30 seconds
+}
+
+// Observer is told what happens, for metrics. Calls come from many sessions at a
+// time and must not wait.
+type Observer interface {
+	Opened(door string)
+	Refused(door, reason string) // a connection turned away: "connections" or "address"
+	Closed(door string, s Summary)
+	Login(door, mechanism string, err error)
+	// Message is the end of a message's content; d is from its first octet to the
+	// reply.
+	Message(door string, size int64, d time.Duration, err error)
+}
+
+// Summary is a session in figures.
+type Summary struct {
+	Commands int
+	Errors   int   // 4yz and 5yz replies
+	Messages int   // accepted
+	Octets   int64 // of accepted messages
+	Duration time.Duration
+	End      string // why it ended: "quit", "closed", "timeout", "shutdown" …
+}
+
+// ErrServerClosed is what Serve returns after Shutdown.
+var ErrServerClosed = errors.New("smtpd: server closed")
+
+func (c *Config) setDefaults() {
+	setDefault(&c.Limits.MessageSize, 50<<20)
+	setDefault(&c.Limits.Recipients, 1000)
+	setDefault(&c.Limits.CommandLine, 2048)
+	setDefault(&c.Limits.Commands, 100_000)
+	setDefault(&c.Limits.Errors, 100)
+	setDefault(&c.Limits.Unknown, 10)
+	setDefault(&c.Limits.AuthAttempts, 5)
+	setDefault(&c.Limits.Messages, 1000)
+	setDefault(&c.Limits.Connections, 1000)
+	setDefault(&c.Limits.ConnectionsPerIP, 50)
+	setDefault(&c.Timeouts.Command, 5*time.Minute)
+	setDefault(&c.Timeouts.Data, 5*time.Minute)
+	setDefault(&c.Timeouts.Message, time.Hour)
+	setDefault(&c.Timeouts.Write, time.Minute)
+	setDefault(&c.Timeouts.Handshake, 30*time.Second)
+	if c.Mode == Submission {
+		c.OfferAuth, c.RequireAuth = true, true
+	}
+	if c.Clock == nil {
+		c.Clock = clock.System{}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Observer == nil {
+		c.Observer = nobody{}
+	}
+}
+
+func setDefault[T int | int64 | time.Duration](v *T, d T) {
+	if *v == 0 {
+		*v = d
+	}
+}
+
+// nobody is the Observer when there is none.
+type nobody struct{}
+
+func (nobody) Opened(string)                               {}
+func (nobody) Refused(string, string)                      {}
+func (nobody) Closed(string, Summary)                      {}
+func (nobody) Login(string, string, error)                 {}
+func (nobody) Message(string, int64, time.Duration, error) {}

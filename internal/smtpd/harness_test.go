@@ -1,0 +1,315 @@
+package smtpd
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"posthouse/internal/envelope"
+	"posthouse/internal/id"
+	"posthouse/internal/sasl"
+	"posthouse/internal/smtp"
+	"posthouse/internal/status"
+)
+
+// got is a message that a fake house has taken in.
+type got struct {
+	env  envelope.Envelope
+	body []byte
+	id   id.ID
+}
+
+// house is a Handler with one domain, example.test, and some people in it.
+type house struct {
+	mu       sync.Mutex
+	messages []got
+	aborted  int
+
+	failWrite bool  // every Write fails
+	dataErr   error // Data fails
+	block     chan struct{}
+	started   chan struct{} // told when a Commit waits for block
+}
+
+func (h *house) Mail(_ context.Context, env *envelope.Envelope, size int64) error {
+	if env.From.Local == "spammer" {
+		return status.New(550, 7, 1, "Not you")
+	}
+	return nil
+}
+
+func (h *house) Rcpt(_ context.Context, _ *envelope.Envelope, r envelope.Rcpt) error {
+	switch r.To.Local {
+	case "alice", "bob", "postmaster", "broken", "grün":
+		return nil
+	case "busy":
+		return errors.New("the disk is on fire")
+	}
+	return status.New(550, 1, 1, "No such user here")
+}
+
+func (h *house) Data(_ context.Context, env *envelope.Envelope) (Transfer, error) {
+	if h.dataErr != nil {
+		return nil, h.dataErr
+	}
+	return &transfer{h: h, env: env}, nil
+}
+
+func (h *house) Authenticator(netip.Addr, string) sasl.Authenticator { return people{} }
+
+func (h *house) all() []got {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append([]got(nil), h.messages...)
+}
+
+type transfer struct {
+	h    *house
+	env  *envelope.Envelope
+	body bytes.Buffer
+	over bool
+}
+
+func (t *transfer) Write(p []byte) (int, error) {
+	if t.over {
+		panic("write after the end")
+	}
+	if t.h.failWrite {
+		return 0, status.New(452, 3, 1, "Disk full")
+	}
+	return t.body.Write(p)
+}
+
+func (t *transfer) Commit(context.Context) (Outcome, error) {
+	t.end()
+	if t.h.block != nil {
+		t.h.started <- struct{}{}
+		<-t.h.block
+	}
+	if bytes.Contains(t.body.Bytes(), []byte("refuse me")) {
+		return Outcome{}, status.New(554, 7, 1, "Refused for content")
+	}
+	out := Outcome{ID: id.New(time.Now())}
+	for _, r := range t.env.Rcpts {
+		var err error
+		if r.To.Local == "broken" {
+			err = status.New(452, 2, 2, "Mailbox is full")
+		}
+		out.Rcpts = append(out.Rcpts, err)
+	}
+	t.h.mu.Lock()
+	defer t.h.mu.Unlock()
+	t.h.messages = append(t.h.messages, got{*t.env, t.body.Bytes(), out.ID})
+	return out, nil
+}
+
+func (t *transfer) Abort() {
+	t.end()
+	t.h.mu.Lock()
+	defer t.h.mu.Unlock()
+	t.h.aborted++
+}
+
+func (t *transfer) end() {
+	if t.over {
+		panic("transfer ended twice")
+	}
+	t.over = true
+}
+
+// people is the Authenticator: alice with the password "posthouse".
+type people struct{}
+
+func (people) Authenticate(_ context.Context, login, password string) (sasl.Identity, error) {
+	switch {
+	case login == "slow@example.test":
+		return sasl.Identity{}, sasl.ErrThrottled
+	case login == "alice@example.test" && password == "posthouse":
+		return sasl.Identity{Account: 7, Login: login}, nil
+	}
+	return sasl.Identity{}, sasl.ErrCredentials
+}
+
+func (people) Scram(context.Context, string) (sasl.ScramSecret, error) {
+	return sasl.ScramSecret{}, sasl.ErrCredentials
+}
+
+func (people) ScramDone(context.Context, string, bool) (sasl.Identity, error) {
+	return sasl.Identity{}, sasl.ErrCredentials
+}
+
+// certificate makes TLS configurations for both ends.
+func certificate(t testing.TB) (server, client *tls.Config) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"mx.example.test"}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	return server, &tls.Config{InsecureSkipVerify: true}
+}
+
+// serve starts a server on a loopback port and stops it after the test.
+func serve(t testing.TB, cfg Config, h Handler) (*Server, string) {
+	t.Helper()
+	if cfg.Hostname == "" {
+		cfg.Hostname = "mx.example.test"
+	}
+	if cfg.Door == "" {
+		cfg.Door = "smtp"
+	}
+	s := New(cfg, h)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(l) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		s.Shutdown(ctx)
+		if err := <-done; err != ErrServerClosed {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return s, l.Addr().String()
+}
+
+// peer is a scripted client.
+type peer struct {
+	t    testing.TB
+	conn net.Conn
+	in   *bufio.Reader
+}
+
+func newPeer(t testing.TB, conn net.Conn) *peer {
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	return &peer{t: t, conn: conn, in: bufio.NewReader(conn)}
+}
+
+// dial connects and takes the greeting.
+func dial(t testing.TB, addr string) *peer {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	p := newPeer(t, conn)
+	p.want("220 ")
+	return p
+}
+
+func (p *peer) send(text string) {
+	p.t.Helper()
+	if _, err := io.WriteString(p.conn, text); err != nil {
+		p.t.Fatalf("send %.60q: %v", text, err)
+	}
+}
+
+// reply reads one reply with all its lines.
+func (p *peer) reply() string {
+	p.t.Helper()
+	var all strings.Builder
+	for {
+		line, err := p.in.ReadString('\n')
+		if err != nil {
+			p.t.Fatalf("after %q: %v", all.String(), err)
+		}
+		if !strings.HasSuffix(line, "\r\n") {
+			p.t.Fatalf("reply line %q", line)
+		}
+		all.WriteString(line)
+		if len(line) < 4 || line[3] != '-' {
+			return all.String()
+		}
+	}
+}
+
+// want checks how the next reply begins.
+func (p *peer) want(prefix string) string {
+	p.t.Helper()
+	r := p.reply()
+	if !strings.HasPrefix(r, prefix) {
+		p.t.Fatalf("reply %q, want %q", r, prefix)
+	}
+	return r
+}
+
+// do sends a command and checks how the reply begins.
+func (p *peer) do(command, prefix string) string {
+	p.t.Helper()
+	p.send(command + "\r\n")
+	r := p.reply()
+	if !strings.HasPrefix(r, prefix) {
+		p.t.Fatalf("%q: reply %q, want %q", command, r, prefix)
+	}
+	return r
+}
+
+// closed checks that the server has hung up.
+func (p *peer) closed() {
+	p.t.Helper()
+	if rest, err := io.ReadAll(p.in); len(rest) > 0 || errors.Is(err, context.DeadlineExceeded) {
+		p.t.Fatalf("connection goes on: %q, %v", rest, err)
+	}
+}
+
+func (p *peer) startTLS(cfg *tls.Config) {
+	p.t.Helper()
+	p.do("STARTTLS", "220 2.0.0")
+	c := tls.Client(p.conn, cfg)
+	if err := c.Handshake(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.conn, p.in = c, bufio.NewReader(c)
+}
+
+// begin opens a transaction to alice.
+func (p *peer) begin() {
+	p.t.Helper()
+	p.do("EHLO client.test", "250")
+	p.do("MAIL FROM:<s@remote.test>", "250 2.1.0")
+	p.do("RCPT TO:<alice@example.test>", "250 2.1.5")
+}
+
+func only(t testing.TB, h *house) got {
+	t.Helper()
+	all := h.all()
+	if len(all) != 1 {
+		t.Fatalf("%d messages, want 1", len(all))
+	}
+	return all[0]
+}
+
+func address(t testing.TB, s string) smtp.Address {
+	t.Helper()
+	a, err := smtp.ParseAddress(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+var _ = fmt.Sprint

@@ -1,0 +1,195 @@
+package smtpd
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"posthouse/internal/envelope"
+	"posthouse/internal/smtp"
+	"posthouse/internal/status"
+)
+
+// inflow is the content of one message on its way to a Transfer.
+type inflow struct {
+	transfer Transfer // nil when it is broken from the start
+	limit    int64
+	size     int64 // octets of content so far
+	seen     int64 // octets read, those thrown away included
+	began    time.Time
+	err      error // what went wrong first; the transfer is aborted
+}
+
+var (
+	errAborted  = errors.New("smtpd: message aborted")
+	errEndless  = errors.New("smtpd: refused message does not end")
+	errTooSlow  = errors.New("smtpd: message takes too long")
+	errNotTaken = errors.New("smtpd: message not wanted")
+)
+
+// drainExtra is how much is read and thrown away of a refused message beyond
+// the largest message that could have been, in octets.
+const drainExtra = 16 << 20
+
+func (s *session) openInflow() (*inflow, error) {
+	t, err := s.srv.handler.Data(s.srv.ctx, s.env)
+	if err != nil {
+		return nil, err
+	}
+	return &inflow{transfer: t, limit: s.srv.cfg.Limits.MessageSize, began: s.srv.cfg.Clock.Now()}, nil
+}
+
+// brokenInflow takes content that is thrown away.
+func (s *session) brokenInflow(err error) *inflow {
+	if err == nil {
+		err = errNotTaken
+	}
+	return &inflow{limit: s.srv.cfg.Limits.MessageSize, began: s.srv.cfg.Clock.Now(), err: err}
+}
+
+func (in *inflow) write(p []byte, tooLarge func() *status.Error) {
+	in.seen += int64(len(p))
+	if in.err != nil || len(p) == 0 {
+		return
+	}
+	if in.size += int64(len(p)); in.size > in.limit {
+		in.fail(tooLarge())
+		return
+	}
+	if _, err := in.transfer.Write(p); err != nil {
+		in.fail(err)
+	}
+}
+
+func (in *inflow) fail(err error) {
+	if in.err == nil {
+		in.err = err
+		in.transfer.Abort()
+	}
+}
+
+func (in *inflow) abort() { in.fail(errAborted) }
+
+// contentBuffers are what messages are read into.
+var contentBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
+// receiveLines reads the content after DATA, to its end. Whatever becomes of the
+// content, on nil the input stands behind the final dot.
+func (s *session) receiveLines(in *inflow) error {
+	buf := contentBuffers.Get().(*[32 << 10]byte)
+	defer contentBuffers.Put(buf)
+	var u unstuffer
+	n := u.start(buf[:])
+	for {
+		m, err := s.readContent(in, buf[n:])
+		if err != nil {
+			return err
+		}
+		out, used, done := u.scan(buf[:n+m])
+		in.write(out, s.tooLarge)
+		if done {
+			s.conn.Unread(buf[used : n+m])
+			return nil
+		}
+		n = copy(buf[:], buf[used:n+m])
+	}
+}
+
+// receiveChunk reads the content after BDAT.
+func (s *session) receiveChunk(in *inflow, size int64) error {
+	buf := contentBuffers.Get().(*[32 << 10]byte)
+	defer contentBuffers.Put(buf)
+	for size > 0 {
+		n, err := s.readContent(in, buf[:min(size, int64(len(buf)))])
+		if err != nil {
+			return err
+		}
+		in.write(buf[:n], s.tooLarge)
+		size -= int64(n)
+	}
+	return nil
+}
+
+// readContent reads what is there, once, within the bounds of time and size.
+func (s *session) readContent(in *inflow, p []byte) (int, error) {
+	switch {
+	case in.err != nil && in.seen > in.limit+drainExtra:
+		return 0, errEndless
+	case s.srv.cfg.Clock.Now().Sub(in.began) > s.srv.cfg.Timeouts.Message:
+		return 0, errTooSlow
+	}
+	if s.conn.Buffered() == 0 {
+		if err := s.conn.Flush(); err != nil {
+			return 0, err
+		}
+	}
+	s.conn.ReadTimeout = s.srv.cfg.Timeouts.Data
+	n, err := s.conn.Reader().Read(p)
+	s.conn.ReadTimeout = s.srv.cfg.Timeouts.Command
+	if n > 0 {
+		err = nil // it comes again
+	}
+	return n, err
+}
+
+// contentLost ends the session when content ends before its end.
+func (s *session) contentLost(in *inflow, err error) {
+	in.abort()
+	s.env = nil
+	switch {
+	case errors.Is(err, errEndless):
+		why := in.err
+		if errors.Is(why, errNotTaken) {
+			why = s.tooLarge()
+		}
+		s.refuse(why, "content")
+		s.over = "endless message"
+	case errors.Is(err, errTooSlow):
+		s.lost(os.ErrDeadlineExceeded)
+	default:
+		s.lost(err)
+	}
+}
+
+// conclude commits a message and answers for it.
+func (s *session) conclude(in *inflow) {
+	env := s.env
+	s.env, s.bdat = nil, nil
+	var out Outcome
+	err := in.err
+	if err == nil {
+		out, err = in.transfer.Commit(s.srv.ctx)
+	}
+	s.srv.cfg.Observer.Message(s.srv.cfg.Door, in.size, s.srv.cfg.Clock.Now().Sub(in.began), err)
+	if err == nil {
+		s.sum.Messages++
+		s.sum.Octets += in.size
+	}
+	if s.lmtp() {
+		s.answerEach(env, out, err)
+		return
+	}
+	if err != nil {
+		s.refuse(err, "content")
+		return
+	}
+	s.reply(250, enhanced(2, 0, 0), "Ok: queued as "+string(out.ID))
+}
+
+// answerEach is LMTP's reply for each recipient, in their order (RFC 2033
+// section 4.2).
+func (s *session) answerEach(env *envelope.Envelope, out Outcome, err error) {
+	for i, r := range env.Rcpts {
+		one := err
+		if one == nil && i < len(out.Rcpts) {
+			one = out.Rcpts[i]
+		}
+		if one != nil {
+			s.refuse(one, "content")
+			continue
+		}
+		// Which recipient is meant helps those who read logs.
+		s.send(smtp.NewReply(250, enhanced(2, 0, 0), r.To.Path()+" delivered, "+string(out.ID)))
+	}
+}

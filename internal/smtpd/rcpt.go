@@ -1,0 +1,44 @@
+package smtpd
+
+import (
+	"posthouse/internal/envelope"
+	"posthouse/internal/smtp"
+)
+
+// cmdRCPT adds a recipient (RFC 5321 section 4.1.1.3).
+func (s *session) cmdRCPT(arg string) {
+	switch {
+	case s.env == nil:
+		s.badSequence("MAIL first")
+		return
+	case s.bdat != nil:
+		s.badSequence("Content has begun")
+		return
+	}
+	m, err := smtp.ParseRcpt(arg)
+	if err == nil && m.Path.IsZero() {
+		err = smtp.ErrAddress
+	}
+	if err != nil {
+		s.badMailing(err, "RCPT TO:<address>", 3)
+		return
+	}
+	switch {
+	case len(m.Params) > 0:
+		s.send(smtp.ErrorReply(unknownParam(m.Params[0])))
+		return
+	case !m.Path.IsASCII() && !s.env.UTF8:
+		s.send(smtp.ErrorReply(needsUTF8()))
+		return
+	case len(s.env.Rcpts) >= s.srv.cfg.Limits.Recipients:
+		s.reply(452, enhanced(4, 5, 3), "Too many recipients") // RFC 5321 section 4.5.3.1.10
+		return
+	}
+	r := envelope.Rcpt{To: m.Path}
+	if err := s.srv.handler.Rcpt(s.srv.ctx, s.env, r); err != nil {
+		s.refuse(err, "RCPT")
+		return
+	}
+	s.env.Rcpts = append(s.env.Rcpts, r)
+	s.reply(250, enhanced(2, 1, 5), "Recipient ok")
+}

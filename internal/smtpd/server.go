@@ -1,0 +1,255 @@
+// Package smtpd is the door through which mail comes in: SMTP for other servers
+// (RFC 5321) and for our own people (RFC 6409), LMTP (RFC 2033). It holds the
+// conversation and nothing else; a Handler decides.
+package smtpd
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"posthouse/internal/wire"
+)
+
+// Server serves one door, on as many listeners as it is given.
+type Server struct {
+	cfg     Config
+	handler Handler
+	ctx     context.Context // of all sessions; ends when they must
+	cancel  context.CancelFunc
+	refusal chan struct{} // slots for connections that are being turned away
+
+	mu        sync.Mutex
+	closed    bool
+	listeners map[net.Listener]struct{}
+	sessions  map[*session]struct{}
+	perIP     map[netip.Prefix]int
+	wg        sync.WaitGroup
+}
+
+// maxRefusals is how many clients at a time are told that they are too many;
+// above it they are cut off without a word.
+const maxRefusals = 16
+
+// New makes a server that asks h.
+func New(cfg Config, h Handler) *Server {
+	cfg.setDefaults()
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Server{
+		cfg: cfg, handler: h, ctx: ctx, cancel: cancel,
+		refusal:   make(chan struct{}, maxRefusals),
+		listeners: make(map[net.Listener]struct{}),
+		sessions:  make(map[*session]struct{}),
+		perIP:     make(map[netip.Prefix]int),
+	}
+}
+
+// Serve accepts connections from l until Shutdown, then returns ErrServerClosed;
+// or until l fails. It closes l.
+func (s *Server) Serve(l net.Listener) error {
+	defer l.Close()
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return ErrServerClosed
+	}
+	s.listeners[l] = struct{}{}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.listeners, l)
+		s.mu.Unlock()
+	}()
+	wait := time.Duration(0)
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			if s.isClosed() {
+				return ErrServerClosed
+			}
+			if errors.Is(err, net.ErrClosed) {
+				return err
+			}
+			// No file descriptors, or a client that was gone already: wait, go on.
+			wait = min(max(2*wait, 5*time.Millisecond), time.Second)
+			s.cfg.Log.Warn("accept", "door", s.cfg.Door, "err", err, "wait", wait)
+			if !s.sleep(wait) {
+				return ErrServerClosed
+			}
+			continue
+		}
+		wait = 0
+		if !s.start(conn) {
+			conn.Close()
+		}
+	}
+}
+
+// sleep waits; false when the server ends first.
+func (s *Server) sleep(d time.Duration) bool {
+	t := s.cfg.Clock.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C():
+		return !s.isClosed()
+	case <-s.ctx.Done():
+		return false
+	}
+}
+
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// start runs a session for conn; false when the server is closed.
+func (s *Server) start(conn net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	ses := newSession(s, conn)
+	s.sessions[ses] = struct{}{}
+	s.wg.Go(func() {
+		defer s.end(ses)
+		s.run(ses)
+	})
+	return true
+}
+
+// run holds a session, or turns its client away. The client's address is asked
+// for here and not in Serve: behind a proxy it comes over the connection.
+func (s *Server) run(ses *session) {
+	defer func() {
+		if p := recover(); p != nil {
+			ses.log.Error("session failed", "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	ses.setRemote(ses.raw.RemoteAddr())
+	if reason := s.admit(ses); reason != "" {
+		s.turnAway(ses, reason)
+		return
+	}
+	defer s.release(ses)
+	s.cfg.Observer.Opened(s.cfg.Door)
+	ses.serve()
+}
+
+func (s *Server) end(ses *session) {
+	ses.raw.Close()
+	s.mu.Lock()
+	delete(s.sessions, ses)
+	s.mu.Unlock()
+}
+
+// admit counts a connection in, or says which limit it is over.
+func (s *Server) admit(ses *session) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ses.trusted {
+		return ""
+	}
+	if max := s.cfg.Limits.Connections; max > 0 && len(s.sessions) > max {
+		return "connections"
+	}
+	if max := s.cfg.Limits.ConnectionsPerIP; max > 0 && ses.remote.IsValid() {
+		net := siteOf(ses.remote.Addr())
+		if s.perIP[net] >= max {
+			return "address"
+		}
+		s.perIP[net]++
+		ses.counted = true
+	}
+	return ""
+}
+
+func (s *Server) release(ses *session) {
+	if !ses.counted {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	net := siteOf(ses.remote.Addr())
+	if s.perIP[net]--; s.perIP[net] == 0 {
+		delete(s.perIP, net)
+	}
+}
+
+// siteOf is what counts as one client: an IPv4 address, an IPv6 /64.
+func siteOf(addr netip.Addr) netip.Prefix {
+	bits := 32
+	if addr.Is6() {
+		bits = 64
+	}
+	p, _ := addr.WithZone("").Prefix(bits) // fails only for bad bits
+	return p
+}
+
+// turnAway answers a client that is one too many.
+func (s *Server) turnAway(ses *session, reason string) {
+	s.cfg.Observer.Refused(s.cfg.Door, reason)
+	ses.log.Info("connection refused", "reason", reason)
+	select {
+	case s.refusal <- struct{}{}:
+		defer func() { <-s.refusal }()
+	default:
+		return
+	}
+	const patience = 5 * time.Second
+	ses.conn.ReadTimeout, ses.conn.WriteTimeout = patience, patience
+	if s.cfg.ImplicitTLS && ses.conn.StartTLS(s.cfg.TLS) != nil {
+		return
+	}
+	text := "Too many connections, try again later"
+	if reason == "address" {
+		text = "Too many connections from your address, try again later"
+	}
+	ses.reply(421, enhanced(4, 7, 0), text)
+	ses.conn.Flush()
+}
+
+// Shutdown stops accepting, tells idle clients 421 and lets the others finish
+// what they are at until ctx ends; then it closes what is left. It returns when
+// all sessions are over: nil, or ctx's error when some were cut off.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	for l := range s.listeners {
+		l.Close()
+	}
+	for ses := range s.sessions {
+		ses.interrupt()
+	}
+	s.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(done)
+	}()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+		s.cancel()
+		s.mu.Lock()
+		for ses := range s.sessions {
+			ses.raw.Close()
+		}
+		s.mu.Unlock()
+		<-done
+	}
+	s.cancel()
+	return err
+}
+
+// newWire wraps a connection with the door's timeouts.
+func (s *Server) newWire(conn net.Conn) *wire.Conn {
+	return wire.New(conn, s.cfg.Timeouts.Command, s.cfg.Timeouts.Write)
+}

@@ -1,0 +1,350 @@
+package smtpd
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"posthouse/internal/envelope"
+	"posthouse/internal/id"
+	"posthouse/internal/sasl"
+	"posthouse/internal/smtp"
+	"posthouse/internal/status"
+	"posthouse/internal/wire"
+)
+
+// session is one conversation. Its goroutine owns everything but what mu guards.
+type session struct {
+	srv  *Server
+	raw  net.Conn // as accepted
+	conn *wire.Conn
+	log  *slog.Logger
+
+	id       id.ID
+	began    time.Time
+	remote   netip.AddrPort // invalid for a Unix socket
+	loopback bool
+	trusted  bool
+	counted  bool // in Server.perIP
+
+	helo     string // "" before HELO, EHLO or LHLO
+	extended bool   // EHLO or LHLO: extensions may be used
+	who      sasl.Identity
+
+	env  *envelope.Envelope // the mail transaction; nil between them
+	bdat *inflow            // content that comes by BDAT, from its first chunk to its last
+
+	sum          Summary
+	unknown      int
+	authFailures int
+	scratch      []byte // for replies
+	over         string // why the session ends; "" while it goes on
+
+	mu       sync.Mutex
+	idle     bool // waiting for a command
+	draining bool // the server is shutting down
+}
+
+func newSession(s *Server, conn net.Conn) *session {
+	now := s.cfg.Clock.Now()
+	sid := id.New(now)
+	return &session{
+		srv: s, raw: conn, conn: s.newWire(conn), id: sid, began: now,
+		log: s.cfg.Log.With("session", string(sid), "door", s.cfg.Door),
+	}
+}
+
+func (s *session) setRemote(addr net.Addr) {
+	if tcp, ok := addr.(*net.TCPAddr); ok {
+		ap := tcp.AddrPort()
+		s.remote = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+		s.loopback = s.remote.Addr().IsLoopback()
+		s.trusted = slices.ContainsFunc(s.srv.cfg.Trusted, func(p netip.Prefix) bool { return p.Contains(s.remote.Addr()) })
+		s.log = s.log.With("remote", s.remote.String())
+		return
+	}
+	// A Unix socket, which only processes of this machine can open.
+	s.loopback, s.trusted = true, true
+}
+
+// interrupt tells the session that the server is shutting down.
+func (s *session) interrupt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.draining = true
+	if s.idle {
+		s.conn.Interrupt()
+	}
+}
+
+// setIdle marks the session idle or busy; false when it is to end instead.
+func (s *session) setIdle(idle bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.idle = idle
+	return !s.draining
+}
+
+// serve holds the conversation from the greeting to the end.
+func (s *session) serve() {
+	defer s.finish()
+	if s.srv.cfg.ImplicitTLS {
+		if err := s.handshake(); err != nil {
+			s.over = "handshake"
+			return
+		}
+	}
+	s.greet()
+	for s.over == "" {
+		s.command()
+	}
+	s.conn.Flush() // the client may be gone
+}
+
+func (s *session) finish() {
+	s.reset()
+	if s.over != "closed" && s.conn.TLS() != nil {
+		s.conn.Close() // says goodbye in TLS
+	}
+	s.sum.Duration = s.srv.cfg.Clock.Now().Sub(s.began)
+	s.sum.End = s.over
+	s.srv.cfg.Observer.Closed(s.srv.cfg.Door, s.sum)
+	s.log.Info("session", "helo", s.helo, "login", s.who.Login, "tls", tlsName(s.conn.TLS()),
+		"commands", s.sum.Commands, "errors", s.sum.Errors, "messages", s.sum.Messages, "octets", s.sum.Octets,
+		"duration", s.sum.Duration, "end", s.over)
+}
+
+// handshake begins TLS as server.
+func (s *session) handshake() error {
+	s.conn.ReadTimeout = s.srv.cfg.Timeouts.Handshake
+	defer func() { s.conn.ReadTimeout = s.srv.cfg.Timeouts.Command }()
+	err := s.conn.StartTLS(s.srv.cfg.TLS)
+	if err != nil {
+		s.log.Info("TLS handshake failed", "err", err)
+	}
+	return err
+}
+
+func (s *session) greet() {
+	protocol := "ESMTP"
+	if s.lmtp() {
+		protocol = "LMTP"
+	}
+	s.reply(220, status.Enhanced{}, s.srv.cfg.Hostname+" "+protocol+" Posthouse")
+}
+
+func (s *session) lmtp() bool { return s.srv.cfg.Mode == LMTP }
+
+// maxLine is the longest line read: AUTH with its initial response.
+const maxLine = sasl.MaxLine + len("AUTH SCRAM-SHA-256-PLUS ")
+
+// command reads one command and answers it.
+func (s *session) command() {
+	line, err := s.readLine(maxLine)
+	if err != nil && !errors.Is(err, wire.ErrLineTooLong) {
+		s.lost(err)
+		return
+	}
+	s.sum.Commands++
+	if s.overLimits() {
+		return
+	}
+	cmd, parseErr := smtp.ParseCommand(line)
+	if err != nil || len(line) > s.srv.cfg.Limits.CommandLine && cmd.Verb != "AUTH" {
+		s.reply(500, enhanced(5, 5, 2), "Line too long")
+		return
+	}
+	verb, known := verbs[cmd.Verb]
+	switch {
+	case parseErr == nil && known:
+		verb(s, cmd.Arg)
+	case notMail(line, cmd.Verb):
+		s.hangUp("not SMTP", 421, enhanced(4, 7, 0), "This is a mail server")
+	default:
+		s.unknownCommand()
+	}
+}
+
+// readLine sends what is to be sent, if it must, and waits for a line.
+func (s *session) readLine(max int) ([]byte, error) {
+	if !s.conn.LineBuffered() {
+		// The client may be waiting for us (RFC 2920 section 3.2).
+		if err := s.conn.Flush(); err != nil {
+			return nil, err
+		}
+		if !s.setIdle(true) {
+			return nil, wire.ErrInterrupted
+		}
+	}
+	line, err := s.conn.ReadLine(max)
+	if !s.setIdle(false) {
+		return nil, wire.ErrInterrupted
+	}
+	return line, err
+}
+
+// lost ends a session whose connection gives no more input.
+func (s *session) lost(err error) {
+	switch {
+	case errors.Is(err, wire.ErrInterrupted):
+		s.hangUp("shutdown", 421, enhanced(4, 3, 2), s.srv.cfg.Hostname+" is shutting down, try again later")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		s.hangUp("timeout", 421, enhanced(4, 4, 2), "Timeout, closing connection")
+	case errors.Is(err, wire.ErrFlood):
+		s.hangUp("flood", 421, enhanced(4, 7, 0), "Endless line, closing connection")
+	default:
+		s.over = "closed"
+		if !errors.Is(err, io.EOF) {
+			s.log.Debug("connection lost", "err", err)
+		}
+	}
+}
+
+// overLimits ends a session that has asked for too much.
+func (s *session) overLimits() bool {
+	limits := s.srv.cfg.Limits
+	switch {
+	case s.trusted:
+		return false
+	case limits.Commands > 0 && s.sum.Commands > limits.Commands:
+		s.hangUp("commands", 421, enhanced(4, 7, 0), "Too many commands in one session")
+	case limits.Errors > 0 && s.sum.Errors > limits.Errors:
+		s.hangUp("errors", 421, enhanced(4, 7, 0), "Too many errors")
+	default:
+		return false
+	}
+	return true
+}
+
+func (s *session) unknownCommand() {
+	if s.unknown++; !s.trusted && s.srv.cfg.Limits.Unknown > 0 && s.unknown > s.srv.cfg.Limits.Unknown {
+		s.hangUp("unknown commands", 421, enhanced(4, 7, 0), "Too many unknown commands")
+		return
+	}
+	s.reply(500, enhanced(5, 5, 2), "Command not recognized")
+}
+
+// notMail knows the first lines of protocols that have come to the wrong door,
+// and whose next lines are nothing to be read as commands.
+func notMail(line []byte, verb string) bool {
+	switch verb {
+	case "GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "PATCH", "TRACE", "PRI":
+		return true
+	}
+	const tlsHandshake = 0x16
+	return len(line) > 0 && line[0] == tlsHandshake || strings.HasPrefix(string(line), "SSH-")
+}
+
+// reply writes a reply of one line; it leaves with the batch.
+func (s *session) reply(code int, e status.Enhanced, text string) {
+	s.send(smtp.NewReply(code, e, text))
+}
+
+func (s *session) send(r smtp.Reply) {
+	if r.Code >= 400 {
+		s.sum.Errors++
+	}
+	s.scratch = r.Append(s.scratch[:0])
+	s.conn.Writer().Write(s.scratch) // an error stays until the flush
+}
+
+// refuse answers with an error of the handler's.
+func (s *session) refuse(err error, what string) {
+	e := status.Of(err)
+	level := slog.LevelInfo
+	if e.Code == 451 && e.Cause != nil {
+		level = slog.LevelError
+	}
+	s.log.Log(s.srv.ctx, level, "refused", "command", what, "err", e)
+	s.send(smtp.ErrorReply(e))
+	if e.Code == 421 {
+		s.over = "refused"
+	}
+}
+
+// hangUp is a last reply.
+func (s *session) hangUp(why string, code int, e status.Enhanced, text string) {
+	s.reply(code, e, text)
+	s.over = why
+}
+
+// reset forgets the mail transaction (RFC 5321 section 4.1.1.5).
+func (s *session) reset() {
+	if s.bdat != nil {
+		s.bdat.abort()
+		s.bdat = nil
+	}
+	s.env = nil
+}
+
+// forget takes the session back to its beginning, as STARTTLS does (RFC 3207
+// section 4.2).
+func (s *session) forget() {
+	s.reset()
+	s.helo, s.extended, s.who = "", false, sasl.Identity{}
+}
+
+// mayAuth reports whether a login is possible here and now, and what stands in
+// its way otherwise.
+func (s *session) mayAuth() (ok, needsTLS bool) {
+	switch {
+	case !s.srv.cfg.OfferAuth:
+		return false, false
+	case s.conn.TLS() != nil, s.srv.cfg.AllowPlaintextAuth && s.loopback:
+		return true, false
+	}
+	return false, s.srv.cfg.TLS != nil
+}
+
+// origin describes this session for an envelope.
+func (s *session) origin(utf8 bool) envelope.Origin {
+	return envelope.Origin{
+		Session: s.id, Door: s.srv.cfg.Door, Protocol: s.protocol(utf8), Remote: s.remote, Helo: s.helo,
+		TLS: tlsName(s.conn.TLS()), Login: s.who.Login, Account: s.who.Account,
+	}
+}
+
+// protocol is the "with" of the Received field (RFC 3848, RFC 6531 section 4.3).
+func (s *session) protocol(utf8 bool) string {
+	if !s.extended {
+		return "SMTP"
+	}
+	name := "ESMTP"
+	switch {
+	case s.lmtp() && utf8:
+		name = "UTF8LMTP"
+	case s.lmtp():
+		name = "LMTP"
+	case utf8:
+		name = "UTF8SMTP"
+	}
+	if s.conn.TLS() != nil {
+		name += "S"
+	}
+	if s.who.Account != 0 {
+		name += "A"
+	}
+	return name
+}
+
+// tlsName is "TLS1.3 TLS_AES_128_GCM_SHA256".
+func tlsName(state *tls.ConnectionState) string {
+	if state == nil {
+		return ""
+	}
+	version := strings.ReplaceAll(tls.VersionName(state.Version), " ", "")
+	return fmt.Sprintf("%s %s", version, tls.CipherSuiteName(state.CipherSuite))
+}
+
+func enhanced(class, subject, detail uint16) status.Enhanced {
+	return status.Enhanced{Class: class, Subject: subject, Detail: detail}
+}
