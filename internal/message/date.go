@@ -21,6 +21,9 @@ func ParseDate(raw string) (time.Time, bool) {
 	if t, err := time.Parse(time.RFC3339, strings.TrimSpace(text)); err == nil {
 		return normalZone(t), t.Year() > 0
 	}
+	if strings.Contains(text, " :") || strings.Contains(text, ": ") {
+		text = joinColons(text)
+	}
 	d := dateParser{day: -1, month: -1, year: -1}
 	for text != "" {
 		var tok string
@@ -28,6 +31,20 @@ func ParseDate(raw string) (time.Time, bool) {
 		d.token(tok)
 	}
 	return d.time()
+}
+
+// joinColons takes white space around colons away (RFC 5322 section 4.3).
+func joinColons(s string) string {
+	parts := strings.Split(s, ":")
+	for i := range parts {
+		if i > 0 {
+			parts[i] = strings.TrimLeft(parts[i], " \t")
+		}
+		if i < len(parts)-1 {
+			parts[i] = strings.TrimRight(parts[i], " \t")
+		}
+	}
+	return strings.Join(parts, ":")
 }
 
 // dateToken cuts the next word off; white space, commas and dashes between
