@@ -44,9 +44,10 @@ type DSN struct {
 type Rcpt struct {
 	envelope.Rcpt
 	Action      Action
-	Status      status.Enhanced
-	Code        int    // SMTP reply code; 0 when there was none
-	Text        string // one line: the remote's own words when Remote
+	Status      status.Enhanced // what this house concludes
+	Code        int             // SMTP reply code; 0 when there was none
+	Enhanced    status.Enhanced // that came with Code; zero when there was none
+	Text        string          // one line: the remote's own words when Remote
 	Remote      bool
 	Host        string // Remote-MTA; "" when none was reached
 	LastAttempt time.Time
