@@ -19,8 +19,8 @@ const sector = 512
 
 // Disk is a file system on a real directory that remembers what was synced, so
 // that it can show what a loss of power may leave behind: everything synced,
-// and any part of the rest. Names become durable by SyncDir, in the order in
-// which they changed. It holds a copy of every file in memory.
+// and any part of the rest. Names become durable by SyncDir, and nothing else
+// says in which order. It holds a copy of every file in memory.
 type Disk struct {
 	mu    sync.Mutex
 	off   bool
@@ -60,14 +60,17 @@ func (d *Disk) PowerOff() {
 }
 
 // Materialise writes into dir one state that the disk may be found in when the
-// power comes back, drawn from rng: of what was not synced, a prefix of the
-// changes of names, and of every file any of the sectors written.
+// power comes back, drawn from rng: of what was not synced, the first or any of
+// the changes of names, and of every file any of the sectors written.
 func (d *Disk) Materialise(dir string, rng *rand.Rand) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	names := maps.Clone(d.kept)
-	for _, c := range d.log[:rng.IntN(len(d.log)+1)] {
-		c.apply(names)
+	ordered, cut := rng.IntN(2) == 0, rng.IntN(len(d.log)+1)
+	for i, c := range d.log {
+		if ordered && i < cut || !ordered && rng.IntN(2) == 0 {
+			c.apply(names)
+		}
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err

@@ -163,6 +163,13 @@ func (s *Store) collect(ctx context.Context, num uint32, sum *GCStats) error {
 	s.mu.Lock()
 	seg := s.segs[num]
 	size := seg.size
+	s.mu.Unlock()
+	if p.live*2 <= size && !p.damaged {
+		if err := p.check(ctx, f); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
 	seg.keep, seg.suspect = p.damaged, false
 	if p.damaged || p.live*2 > size {
 		p.correct(s, seg)
@@ -213,7 +220,7 @@ func (p *plan) correct(s *Store, seg *segment) {
 	}
 }
 
-// survey finds the live records of a segment and checks that they are good.
+// survey finds the live records of a segment by their headers.
 func (s *Store) survey(ctx context.Context, f *handle) (*plan, error) {
 	s.mu.Lock()
 	seg := s.segs[f.num]
@@ -243,20 +250,22 @@ func (s *Store) survey(ctx context.Context, f *handle) (*plan, error) {
 		p.note(&it.h, alive, released)
 		return nil
 	})
-	if err != nil || p.damaged {
-		return p, err
-	}
+	return p, err
+}
+
+// check reads the records that are to be moved: damage must not be copied.
+func (p *plan) check(ctx context.Context, f *handle) error {
 	for i := range p.keep {
 		err := verifyRecord(ctx, f, &p.keep[i])
 		if errors.Is(err, blob.ErrCorrupt) {
 			p.damaged = true
-			return p, nil
+			return nil
 		}
 		if err != nil {
-			return p, err
+			return err
 		}
 	}
-	return p, nil
+	return nil
 }
 
 func (p *plan) note(h *header, alive, released bool) {

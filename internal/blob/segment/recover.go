@@ -44,6 +44,8 @@ func (s *Store) recover() error {
 		if stateOK && num == st.active {
 			clean = st.clean
 		}
+		// A move that did not finish left copies in the newest segments.
+		s.segs[num].suspect = s.segs[num].suspect || !st.orderly()
 		if err := s.recoverSegment(s.segs[num], clean, i == len(nums)-1); err != nil {
 			return fmt.Errorf("segment %08x: %w", num, err)
 		}

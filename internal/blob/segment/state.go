@@ -61,6 +61,9 @@ const (
 	stateMagic = 0x0154415453534850 // "PHSSTAT\x01"
 )
 
+// orderly reports whether Close wrote the file.
+func (st *state) orderly() bool { return st.clean > 0 || st.active != 0 && st.active == st.reserved }
+
 func (st *state) encode() []byte {
 	b := make([]byte, stateSize)
 	le := binary.LittleEndian
