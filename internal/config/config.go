@@ -89,7 +89,7 @@ type Auth struct {
 	// HashMemory bounds the memory that password hashing uses at one time; at
 	// least "20M". Default: "256M".
 	HashMemory Size `toml:"hash_memory"`
-	// CacheFor is how long a verified password is remembered. Default: "5m".
+	// CacheFor is how long a verified password is remembered, at least "1s". Default: "5m".
 	CacheFor Duration `toml:"cache_for"`
 }
 

@@ -88,7 +88,7 @@ func (v *validator) general() {
 		v.fail("user", "%q is not a user name", v.c.User)
 	}
 	v.size("auth.hash_memory", v.c.Auth.HashMemory, 20<<20, 1<<40)
-	v.duration("auth.cache_for", v.c.Auth.CacheFor, 0, 24*time.Hour)
+	v.duration("auth.cache_for", v.c.Auth.CacheFor, time.Second, 24*time.Hour)
 	v.size("store.cache", v.c.Store.Cache, 1<<20, 1<<40)
 	v.size("store.segment", v.c.Store.Segment, 1<<20, 1<<30)
 	for i, s := range v.c.DNS.Servers {

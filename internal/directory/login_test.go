@@ -1,0 +1,322 @@
+package directory
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/argon2"
+
+	"posthouse/internal/blob"
+)
+
+type blobRef = blob.Ref
+
+func copyDir(from, to string) error { return os.CopyFS(to, os.DirFS(from)) }
+
+var far = netip.MustParseAddr("192.0.2.1")
+
+func (h *house) login(login, password string, from netip.Addr) error {
+	_, err := h.Authenticate(h.t.Context(), Attempt{Login: login, Remote: from}, password)
+	return err
+}
+
+// patient logs in and tells how long the answer was held back.
+func (h *house) patient(login, password string, from netip.Addr) (time.Duration, error) {
+	h.clock.waited = 0
+	err := h.login(login, password, from)
+	return h.clock.waited, err
+}
+
+func TestLogin(t *testing.T) {
+	h := newHouse(t, Options{})
+	h.domain("a.test")
+	h.account("Alice@a.test", "sésame")
+	h.account("nopass@a.test", "")
+	h.must(h.alias("boss@a.test", "alice@a.test"))
+	trusted := netip.Addr{}
+	for _, tt := range []struct {
+		login, password string
+		want            error
+	}{
+		{"alice@a.test", "sésame", nil},
+		{"ALICE@A.TEST", "se\u0301same", nil}, // composed and decomposed are one
+		{"alice@a.test", "sesame", ErrBadLogin},
+		{"alice@a.test", "", ErrBadLogin},
+		{"alice@a.test", "s\xffsame", ErrBadLogin},
+		{"alice", "sésame", ErrBadLogin},
+		{"alice+x@a.test", "sésame", ErrBadLogin},
+		{"boss@a.test", "sésame", ErrBadLogin},
+		{"nopass@a.test", "", ErrBadLogin},
+		{"nobody@a.test", "sésame", ErrBadLogin},
+		{"", "sésame", ErrBadLogin},
+		{strings.Repeat("x", 5000), "sésame", ErrBadLogin},
+	} {
+		if err := h.login(tt.login, tt.password, trusted); !errors.Is(err, tt.want) {
+			t.Errorf("%q with %q: %v, want %v", tt.login, tt.password, err, tt.want)
+		}
+	}
+	h.must(h.SetPassword(t.Context(), addr("alice@a.test"), "open"))
+	if err := h.login("alice@a.test", "sésame", trusted); !errors.Is(err, ErrBadLogin) {
+		t.Errorf("the old password: %v", err)
+	}
+	h.must(h.login("alice@a.test", "open", trusted))
+	_, err := h.RemoveAccount(t.Context(), addr("alice@a.test"))
+	h.must(err)
+	if err := h.login("alice@a.test", "open", trusted); !errors.Is(err, ErrBadLogin) {
+		t.Errorf("a removed account: %v", err)
+	}
+	for _, p := range []string{"", "a\x00b", strings.Repeat("x", 2000), "\xff"} {
+		if err := h.SetPassword(t.Context(), addr("nopass@a.test"), p); !errors.Is(err, ErrInvalid) {
+			t.Errorf("password %q: %v", p, err)
+		}
+	}
+}
+
+func TestVerifiedCredentialsAreRemembered(t *testing.T) {
+	h := newHouse(t, Options{CacheFor: time.Minute})
+	h.domain("a.test")
+	alice := h.account("alice@a.test", "secret")
+	h.must(h.login("alice@a.test", "secret", far))
+	l := h.impl.login
+	// With all memory taken only a remembered password can be answered.
+	h.must(l.memory.Acquire(t.Context(), l.total))
+	for range 100 {
+		h.must(h.login("Alice@a.test", "secret", far))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	check := func(password string) error {
+		_, err := h.Authenticate(ctx, Attempt{Login: "alice@a.test", Remote: far}, password)
+		return err
+	}
+	if err := check("wrong"); !errors.Is(err, context.Canceled) {
+		t.Errorf("a wrong password was answered without a hash: %v", err)
+	}
+	h.clock.Advance(time.Minute + time.Second)
+	if err := check("secret"); !errors.Is(err, context.Canceled) {
+		t.Errorf("remembered too long: %v", err)
+	}
+	l.memory.Release(l.total)
+	h.must(h.login("alice@a.test", "secret", far))
+	h.must(h.SetPassword(t.Context(), alice.Address, "other"))
+	if len(l.cache.known) != 0 {
+		t.Error("the old password is still remembered")
+	}
+}
+
+func TestHashingMemoryIsBounded(t *testing.T) {
+	h := newHouse(t, Options{HashMemory: 1}) // less than one hash: one at a time
+	h.domain("a.test")
+	h.account("alice@a.test", "secret")
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			if err := h.login("alice@a.test", fmt.Sprint("wrong", i), netip.Addr{}); !errors.Is(err, ErrBadLogin) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestManyLoginsAtOnceShareOneHash(t *testing.T) {
+	h := newHouse(t, Options{})
+	h.domain("a.test")
+	h.account("alice@a.test", "secret")
+	l := h.impl.login
+	h.must(l.memory.Acquire(t.Context(), l.total))
+	var right atomic.Int32
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			if h.login("alice@a.test", "secret", far) == nil {
+				right.Add(1)
+			}
+		})
+	}
+	l.memory.Release(l.total)
+	wg.Wait()
+	if right.Load() != 50 {
+		t.Errorf("%d of 50 logged in", right.Load())
+	}
+}
+
+func TestFailuresSlowDown(t *testing.T) {
+	h := newHouse(t, Options{})
+	h.domain("a.test")
+	h.account("alice@a.test", "secret")
+	h.account("bob@a.test", "secret")
+	for range freeFailures {
+		if waited, err := h.patient("alice@a.test", "wrong", far); waited > 0 || !errors.Is(err, ErrBadLogin) {
+			t.Fatalf("after %v: %v", waited, err)
+		}
+	}
+	for _, want := range []time.Duration{firstDelay, 2 * firstDelay, 4 * firstDelay} {
+		if waited, err := h.patient("alice@a.test", "wrong", far); waited != want || !errors.Is(err, ErrBadLogin) {
+			t.Errorf("waited %v, want %v: %v", waited, want, err)
+		}
+	}
+	// The address is slow for any account, the account from any address.
+	if waited, err := h.patient("bob@a.test", "secret", far); waited == 0 || err != nil {
+		t.Errorf("another account waited %v: %v", waited, err)
+	}
+	if waited, err := h.patient("alice@a.test", "secret", netip.MustParseAddr("2001:db8::1")); waited == 0 || err != nil {
+		t.Errorf("another address waited %v: %v", waited, err)
+	}
+	h.clock.Advance(10 * forgiveEvery)
+	if waited, err := h.patient("alice@a.test", "wrong", far); waited > 0 || !errors.Is(err, ErrBadLogin) {
+		t.Errorf("forgiven, but waited %v: %v", waited, err)
+	}
+}
+
+func TestUnknownUsersAreSlowedDownAlike(t *testing.T) {
+	h := newHouse(t, Options{})
+	h.domain("a.test")
+	h.account("alice@a.test", "secret")
+	for i := range freeFailures + 2 {
+		one, err1 := h.patient("alice@a.test", "wrong", netip.MustParseAddr("192.0.2.1"))
+		two, err2 := h.patient("nobody@a.test", "wrong", netip.MustParseAddr("192.0.2.2"))
+		if one != two || err1 != err2 {
+			t.Errorf("attempt %d: %v %v, unknown %v %v", i, one, err1, two, err2)
+		}
+	}
+}
+
+func TestTooManyFailuresAreRefused(t *testing.T) {
+	h := newHouse(t, Options{Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+	h.domain("a.test")
+	h.account("alice@a.test", "secret")
+	l := h.impl.login
+	inside := netip.MustParseAddr("10.1.2.3")
+	h.must(h.login("alice@a.test", "secret", inside)) // remembered
+	same, other := netip.MustParseAddr("2001:db8:0:1::5"), netip.MustParseAddr("2001:db8:0:2::5")
+	for range addressLimit {
+		l.failed(l.attempt(Attempt{Login: "somebody@a.test", Remote: netip.MustParseAddr("2001:db8:0:1::1")}))
+	}
+	if err := h.login("alice@a.test", "wrong", same); !errors.Is(err, ErrThrottled) {
+		t.Errorf("the same /64: %v", err)
+	}
+	if err := h.login("alice@a.test", "secret", same); !errors.Is(err, ErrThrottled) {
+		t.Errorf("a remembered password tells an attacker that it is right: %v", err)
+	}
+	h.must(h.login("alice@a.test", "secret", other))
+	h.clock.Advance(10 * time.Minute)
+	if _, err := h.patient("alice@a.test", "secret", same); err != nil {
+		t.Errorf("not forgiven: %v", err)
+	}
+	for range 3 * addressLimit {
+		l.failed(l.attempt(Attempt{Login: "alice@a.test", Remote: inside}))
+	}
+	if waited, err := h.patient("alice@a.test", "secret", inside); waited > 0 || err != nil {
+		t.Errorf("a trusted network waited %v: %v", waited, err)
+	}
+}
+
+func TestThrottleIsBounded(t *testing.T) {
+	th := newThrottle[int](10)
+	for range 5 {
+		th.failed(-1, testStart)
+	}
+	for i := range 3 * maxThrottled {
+		th.failed(i, testStart)
+	}
+	if len(th.count) > maxThrottled {
+		t.Errorf("%d entries", len(th.count))
+	}
+	if wait, _ := th.look(-1, testStart); wait == 0 {
+		t.Error("the guiltiest was forgotten first")
+	}
+}
+
+func TestOldHashesAreRenewed(t *testing.T) {
+	h := newHouse(t, Options{})
+	h.domain("a.test")
+	alice := h.account("alice@a.test", "secret")
+	salt := []byte("0123456789abcdef")
+	enc := base64.RawStdEncoding.EncodeToString
+	cheap := "$argon2id$v=19$m=64,t=1,p=1$" + enc(salt) + "$" + enc(argon2.IDKey([]byte("secret"), salt, 1, 64, 1, 32))
+	h.must(h.impl.changeAccount(t.Context(), alice.Address, true, func(f *accountForm) error {
+		f.Hash, f.Scram = cheap, nil
+		return nil
+	}))
+	h.must(h.login("alice@a.test", "secret", far))
+	var form accountForm
+	h.must(h.impl.read(t.Context(), accountRow(alice.ID), &form))
+	if !strings.HasPrefix(form.Hash, "$argon2id$v=19$m=19456,t=2,p=1$") || form.Scram == nil {
+		t.Errorf("still %s, %v", form.Hash, form.Scram)
+	}
+	h.impl.login.cache.forget(alice.ID)
+	h.must(h.login("alice@a.test", "secret", far))
+}
+
+func TestParseHash(t *testing.T) {
+	good := newHash("x")
+	back, err := parseHash(good.String())
+	if err != nil || !reflect.DeepEqual(back, good) {
+		t.Errorf("%+v, %v", back, err)
+	}
+	for _, s := range []string{"", "$argon2id$", "$argon2i$v=19$m=64,t=1,p=1$MDEyMzQ1Njc$MDEyMzQ1Njc4OTAxMjM0NTY",
+		"$argon2id$v=19$m=99999999,t=1,p=1$MDEyMzQ1Njc$MDEyMzQ1Njc4OTAxMjM0NTY", "$argon2id$v=19$m=64,t=0,p=1$MDEyMzQ1Njc$MDEyMzQ1Njc4OTAxMjM0NTY"} {
+		if h, err := parseHash(s); err == nil {
+			t.Errorf("%q is %+v", s, h)
+		}
+	}
+}
+
+func TestScram(t *testing.T) {
+	h := newHouse(t, Options{})
+	h.domain("a.test")
+	alice := h.account("alice@a.test", "secret")
+	a := Attempt{Login: "Alice@a.test", Remote: far}
+	s, err := h.Scram(t.Context(), a)
+	h.must(err)
+	// What a client computes (RFC 5802 section 3) must fit what we keep.
+	salted, err := pbkdf2.Key(sha256.New, "secret", s.Salt, s.Iterations, 32)
+	h.must(err)
+	m := hmac.New(sha256.New, salted)
+	m.Write([]byte("Client Key"))
+	stored := sha256.Sum256(m.Sum(nil))
+	if !hmac.Equal(stored[:], s.StoredKey) || s.Iterations < 4096 {
+		t.Errorf("%+v", s)
+	}
+	if got, err := h.ScramDone(t.Context(), a, true); err != nil || got.ID != alice.ID {
+		t.Errorf("%+v, %v", got, err)
+	}
+	// An unknown login looks like a known one, today and after a restart.
+	b := Attempt{Login: "nobody@a.test", Remote: far}
+	one, err := h.Scram(t.Context(), b)
+	h.must(err)
+	two, err := h.Scram(t.Context(), Attempt{Login: "other@a.test", Remote: far})
+	h.must(err)
+	h.close()
+	h.open()
+	again, err := h.Scram(t.Context(), b)
+	h.must(err)
+	if len(one.Salt) != len(s.Salt) || one.Iterations != s.Iterations || string(one.Salt) == string(two.Salt) || string(one.Salt) != string(again.Salt) {
+		t.Errorf("made up: %+v, %+v, %+v", one, two, again)
+	}
+	for range addressLimit {
+		if _, err := h.ScramDone(t.Context(), b, false); !errors.Is(err, ErrBadLogin) {
+			t.Fatal(err)
+		}
+	}
+	if _, err := h.Scram(t.Context(), a); !errors.Is(err, ErrThrottled) {
+		t.Errorf("after many failures: %v", err)
+	}
+	if _, err := h.ScramDone(t.Context(), a, true); !errors.Is(err, ErrThrottled) {
+		t.Errorf("an exchange begun before: %v", err)
+	}
+}
