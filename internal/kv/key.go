@@ -80,19 +80,26 @@ func (k Key) String(s string) Key {
 // Raw appends bytes as they are; only sensible as the last component.
 func (k Key) Raw(b []byte) Key { return append(k, b...) }
 
-// CutString takes the component that String appended off the front of b.
+// CutString takes the component that String appended off the front of b. It is
+// not ok when b begins with none.
 func CutString(b []byte) (s string, rest []byte, ok bool) {
 	var out []byte
-	for i := 0; i+1 < len(b); i++ {
+	for i := 0; i < len(b); i++ {
 		if b[i] != 0 {
 			out = append(out, b[i])
 			continue
 		}
-		if b[i+1] == 1 {
-			return string(out), b[i+2:], true
+		if i++; i == len(b) {
+			break
 		}
-		out = append(out, 0)
-		i++
+		switch b[i] {
+		case 1:
+			return string(out), b[i+1:], true
+		case 0xff:
+			out = append(out, 0)
+		default:
+			return "", nil, false
+		}
 	}
 	return "", nil, false
 }

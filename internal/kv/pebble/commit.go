@@ -19,8 +19,9 @@ import (
 // commits, and a synced record is synced with everything before it in the same
 // file (record.LogWriter.SyncRecord). When the WAL is rotated between a batch
 // and the sync of its group, the old file has been synced before the new one is
-// created (DB.rotateWAL closes the writer, record.LogWriter.Close syncs), and a
-// failure there panics in the rotating commit.
+// created (DB.rotateWAL closes the writer, record.LogWriter.Close syncs). Any
+// failure of these syncs is known to the store before Pebble goes on; see
+// freezeFS.
 type committer struct {
 	db   *pebble.DB
 	f    *failure
@@ -70,8 +71,7 @@ func (c *committer) applyBatch(b *pebble.Batch) (seq uint64, err error) {
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			// Pebble panics when it cannot rotate the WAL, and keeps its
-			// commit lock.
+			// Pebble panics holding its commit lock.
 			err = panicError(r)
 			c.f.wedge(err)
 			err = c.f.err()
@@ -194,7 +194,7 @@ func (c *committer) syncGroup() (ok bool) {
 	if err := c.db.LogData(nil, pebble.Sync); err != nil {
 		c.f.fail(err)
 	}
-	// Pebble reports a failed sync to its logger, and nil to us.
+	// A failed sync is not in the error; see freezeFS and logger.Fatalf.
 	if c.f.err() != nil {
 		return false
 	}

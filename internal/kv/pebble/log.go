@@ -24,8 +24,7 @@ func (l logger) Errorf(format string, args ...any) {
 	l.log.Error(fmt.Sprintf(format, args...))
 }
 
-// Fatalf is called when a commit, a sync of the WAL or a change of the MANIFEST
-// failed. Pebble expects the process to end here. It need not: every caller goes
+// Fatalf is called when a commit or a change of the MANIFEST failed. Pebble expects the process to end here. It need not: every caller goes
 // on to return an error or, after a failed commit, returns as if nothing
 // happened, which is why the store asks for failure.err after each write. What
 // this store must not do is acknowledge anything from here on, and it does not.

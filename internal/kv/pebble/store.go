@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -63,7 +64,10 @@ func Open(dir string, opt Options) (*Store, error) {
 	}
 	f := newFailure()
 	l := logger{log: log, f: f}
-	db, err := pebble.Open(dir, pebbleOptions(opt, l))
+	db, err := pebble.Open(dir, pebbleOptions(dir, opt, l))
+	if err == nil && f.err() != nil {
+		err = errors.Join(f.err(), db.Close())
+	}
 	if err != nil {
 		return nil, fmt.Errorf("kv: open %s: %w", dir, err)
 	}
@@ -72,9 +76,13 @@ func Open(dir string, opt Options) (*Store, error) {
 	return s, nil
 }
 
-func pebbleOptions(opt Options, l logger) *pebble.Options {
+func pebbleOptions(dir string, opt Options, l logger) *pebble.Options {
+	fs := opt.FS
+	if fs == nil {
+		fs = vfs.Default
+	}
 	o := &pebble.Options{
-		FS:                          opt.FS,
+		FS:                          freezeFS{FS: fs, f: l.f, dir: dir},
 		CacheSize:                   opt.CacheSize,
 		MemTableSize:                opt.MemTableSize,
 		MemTableStopWritesThreshold: 4,
@@ -236,6 +244,10 @@ func (s *Store) Watch(part kv.Partition) (<-chan struct{}, func()) {
 	return s.watch.add(part)
 }
 
+// closeGrace is how long Close of a failed store waits for calls that may hang
+// inside Pebble.
+const closeGrace = 5 * time.Second
+
 // Close implements kv.Store. After a failure that left Pebble's locks taken it
 // does not wait for calls that hang there, and leaves the files open: then only
 // the end of the process lets go of them.
@@ -252,15 +264,30 @@ func (s *Store) Close() error {
 	}
 	s.mu.Unlock()
 
-	select {
-	case <-s.idle:
-	case <-s.f.wedged:
-	}
+	s.awaitCalls()
 	s.commit.close()
 	if s.f.isWedged() {
 		return s.f.err()
 	}
 	return firstError(s.closeDB(), s.f.err())
+}
+
+// awaitCalls returns when no call is under way. A call may wait for a flush that
+// a failure keeps from ever happening; that one is given up on.
+func (s *Store) awaitCalls() {
+	select {
+	case <-s.idle:
+		return
+	case <-s.f.failed:
+	}
+	grace := time.NewTimer(closeGrace)
+	defer grace.Stop()
+	select {
+	case <-s.idle:
+	case <-s.f.wedged:
+	case <-grace.C:
+		s.f.wedge(s.f.err())
+	}
 }
 
 func (s *Store) closeDB() (err error) {
