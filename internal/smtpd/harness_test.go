@@ -10,7 +10,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -39,6 +38,8 @@ type house struct {
 	mu       sync.Mutex
 	messages []got
 	aborted  int
+	rejected int // Commits that failed
+	opened   int // Transfers
 
 	failWrite bool  // every Write fails
 	dataErr   error // Data fails
@@ -67,6 +68,9 @@ func (h *house) Data(_ context.Context, env *envelope.Envelope) (Transfer, error
 	if h.dataErr != nil {
 		return nil, h.dataErr
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.opened++
 	return &transfer{h: h, env: env}, nil
 }
 
@@ -102,6 +106,9 @@ func (t *transfer) Commit(context.Context) (Outcome, error) {
 		<-t.h.block
 	}
 	if bytes.Contains(t.body.Bytes(), []byte("refuse me")) {
+		t.h.mu.Lock()
+		defer t.h.mu.Unlock()
+		t.h.rejected++
 		return Outcome{}, status.New(554, 7, 1, "Refused for content")
 	}
 	out := Outcome{ID: id.New(time.Now())}
@@ -312,4 +319,62 @@ func address(t testing.TB, s string) smtp.Address {
 	return a
 }
 
-var _ = fmt.Sprint
+// aborts is how many transfers were aborted.
+func (h *house) aborts() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.aborted
+}
+
+// refused is how many Commits failed, begun how many transfers there were.
+func (h *house) refused() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.rejected
+}
+
+func (h *house) begun() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.opened
+}
+
+// watcher is an Observer that tells of sessions' ends and counts the rest.
+type watcher struct {
+	nobody
+	ends chan Summary
+
+	mu      sync.Mutex
+	opened  int
+	refused []string
+	logins  []error
+	sizes   []int64
+}
+
+func newWatcher() *watcher { return &watcher{ends: make(chan Summary, 1000)} }
+
+func (w *watcher) Closed(_ string, s Summary) { w.ends <- s }
+
+func (w *watcher) Opened(string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.opened++
+}
+
+func (w *watcher) Refused(_, reason string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.refused = append(w.refused, reason)
+}
+
+func (w *watcher) Login(_, _ string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.logins = append(w.logins, err)
+}
+
+func (w *watcher) Message(_ string, size int64, _ time.Duration, _ error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sizes = append(w.sizes, size)
+}

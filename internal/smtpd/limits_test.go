@@ -1,0 +1,143 @@
+package smtpd
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+func TestSessionLimits(t *testing.T) {
+	for name, c := range map[string]struct {
+		limits Limits
+		steps  []step
+		closes bool
+	}{
+		"unknown commands": {Limits{Unknown: 2}, []step{{"A", "500"}, {"B", "500"}, {"C", "421 4.7.0"}}, true},
+		"errors":           {Limits{Errors: 2}, []step{{"RSET x", "501"}, {"RSET x", "501"}, {"RSET x", "501"}, {"NOOP", "421 4.7.0"}}, true},
+		"commands":         {Limits{Commands: 2}, []step{{"NOOP", "250"}, {"NOOP", "250"}, {"NOOP", "421 4.7.0"}}, true},
+		"messages": {Limits{Messages: 1}, []step{
+			{"EHLO x", "250"}, {"MAIL FROM:<>", "250"}, {"RCPT TO:<bob@example.test>", "250"}, {"BDAT 0 LAST", "250"}, {"MAIL FROM:<>", "421 4.7.0"}}, true},
+		"recipients": {Limits{Recipients: 2}, []step{
+			{"EHLO x", "250"}, {"MAIL FROM:<>", "250"}, {"RCPT TO:<bob@example.test>", "250"}, {"RCPT TO:<alice@example.test>", "250"},
+			{"RCPT TO:<bob@example.test>", "452 4.5.3"}, {"BDAT 0 LAST", "250"}}, false},
+		"line":  {Limits{CommandLine: 20}, []step{{"NOOP 567890123456789", "250"}, {"NOOP 5678901234567890", "500 5.5.2"}}, false},
+		"HTTP":  {Limits{}, []step{{"GET / HTTP/1.1", "421 4.7.0"}}, true},
+		"SSH":   {Limits{}, []step{{"SSH-2.0-x", "421 4.7.0"}}, true},
+		"TLS":   {Limits{}, []step{{"\x16\x03\x01", "421 4.7.0"}}, true},
+		"flood": {Limits{}, []step{{strings.Repeat("x", 1<<20+10000), "421 4.7.0"}}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, addr := serve(t, Config{Limits: c.limits}, &house{})
+			p := dial(t, addr)
+			for _, s := range c.steps {
+				p.do(s.say, s.want)
+			}
+			if c.closes {
+				p.closed()
+			} else {
+				p.do("NOOP", "250")
+			}
+		})
+	}
+}
+
+func TestConnectionLimits(t *testing.T) {
+	srvTLS, _ := certificate(t)
+	for name, c := range map[string]struct {
+		cfg  Config
+		want string
+	}{
+		"total":   {Config{Limits: Limits{Connections: 2}}, "421 4.7.0 Too many connections, try"},
+		"address": {Config{Limits: Limits{ConnectionsPerIP: 2}}, "421 4.7.0 Too many connections from your address"},
+		"trusted": {Config{Limits: Limits{ConnectionsPerIP: 2, Connections: 2}, Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, "220 "},
+		"TLS":     {Config{TLS: srvTLS, Limits: Limits{ConnectionsPerIP: 2}}, "421 4.7.0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWatcher()
+			c.cfg.Observer = w
+			_, addr := serve(t, c.cfg, &house{})
+			first := dial(t, addr)
+			dial(t, addr)
+			conn, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			p := newPeer(t, conn)
+			p.want(c.want)
+			if name == "trusted" {
+				return
+			}
+			p.closed()
+			first.do("QUIT", "221")
+			first.closed()
+			<-w.ends
+			// The place is free when the session is off the books, soon after.
+			for try := 0; ; try++ {
+				conn, err := net.Dial("tcp", addr)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r := newPeer(t, conn).reply()
+				conn.Close()
+				if strings.HasPrefix(r, "220 ") {
+					break
+				}
+				if try == 1000 {
+					t.Fatalf("no place becomes free: %q", r)
+				}
+			}
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if len(w.refused) == 0 || w.opened < 3 {
+				t.Errorf("observer saw %d opened, refused %q", w.opened, w.refused)
+			}
+		})
+	}
+}
+
+func TestSiteOf(t *testing.T) {
+	for _, c := range []struct{ a, b string }{{"2001:db8::1", "2001:db8::ffff:1"}, {"192.0.2.1", "192.0.2.1"}, {"fe80::1%a", "fe80::2%b"}} {
+		if siteOf(netip.MustParseAddr(c.a)) != siteOf(netip.MustParseAddr(c.b)) {
+			t.Errorf("%s and %s are two sites", c.a, c.b)
+		}
+	}
+	if siteOf(netip.MustParseAddr("192.0.2.1")) == siteOf(netip.MustParseAddr("192.0.2.2")) {
+		t.Error("two IPv4 addresses are one site")
+	}
+}
+
+func TestUnixSocket(t *testing.T) {
+	h := &house{}
+	s := New(Config{Hostname: "mx.example.test", Door: "lmtp", Mode: LMTP, Limits: Limits{ConnectionsPerIP: 1}}, h)
+	path := t.TempDir() + "/lmtp.sock"
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(l) }()
+	for range 3 {
+		conn, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		p := newPeer(t, conn)
+		p.want("220 mx.example.test LMTP")
+		p.do("LHLO x", "250")
+		p.do("MAIL FROM:<>", "250")
+		p.do("RCPT TO:<bob@example.test>", "250")
+		p.do("BDAT 0 LAST", "250")
+	}
+	if got := h.all(); len(got) != 3 || got[0].env.Origin.Remote.IsValid() {
+		t.Errorf("%d messages", len(got))
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-done; err != ErrServerClosed {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,226 @@
+package smtpd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// countingConn counts the writes of the server.
+type countingConn struct {
+	net.Conn
+	writes *atomic.Int64
+}
+
+func (c countingConn) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
+}
+
+// countingListener gives out countingConns.
+type countingListener struct {
+	net.Listener
+	writes atomic.Int64
+}
+
+func (l *countingListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return countingConn{c, &l.writes}, nil
+}
+
+func TestPipelining(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &countingListener{Listener: inner}
+	h := &house{}
+	s := New(Config{Hostname: "mx.example.test"}, h)
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(l) }()
+	p := dial(t, inner.Addr().String())
+	p.do("EHLO x", "250")
+	before := l.writes.Load()
+	// As a client that pipelines sends it (RFC 2920 section 3.1).
+	p.send("MAIL FROM:<a@b.test>\r\n" + strings.Repeat("RCPT TO:<alice@example.test>\r\n", 50) + "RCPT TO:<nobody@example.test>\r\nDATA\r\n")
+	p.want("250 2.1.0")
+	for range 50 {
+		p.want("250 2.1.5")
+	}
+	p.want("550 5.1.1")
+	p.want("354")
+	if n := l.writes.Load() - before; n != 1 {
+		t.Errorf("a group of commands was answered in %d writes, want 1", n)
+	}
+	before = l.writes.Load()
+	p.send("x\r\n.\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<alice@example.test>\r\nRSET\r\nQUIT\r\n")
+	for _, want := range []string{"250 2.0.0 Ok: queued", "250 2.1.0", "250 2.1.5", "250 2.0.0 Ok\r\n", "221"} {
+		p.want(want)
+	}
+	if n := l.writes.Load() - before; n != 1 {
+		t.Errorf("the end of data and what followed was answered in %d writes, want 1", n)
+	}
+	if m := only(t, h); len(m.env.Rcpts) != 50 {
+		t.Errorf("%d recipients", len(m.env.Rcpts))
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	<-done
+}
+
+// A command that has come in part must not hold back the replies before it.
+func TestPartOfACommand(t *testing.T) {
+	_, addr := serve(t, Config{}, &house{})
+	p := dial(t, addr)
+	p.send("NOOP\r\nNO")
+	p.want("250")
+	p.send("OP\r\n")
+	p.want("250")
+}
+
+// piped starts a session over net.Pipe, for virtual time.
+func piped(t *testing.T, s *Server) *peer {
+	t.Helper()
+	client, server := net.Pipe()
+	if !s.start(server) {
+		t.Fatal("server is closed")
+	}
+	p := newPeer(t, client)
+	client.SetDeadline(time.Time{})
+	p.want("220 ")
+	return p
+}
+
+func TestTimeouts(t *testing.T) {
+	for name, c := range map[string]struct {
+		timeouts Timeouts
+		say      string
+		drip     string // said again every minute
+		want     string
+		after    time.Duration
+	}{
+		"command":        {Timeouts{}, "", "", "421 4.4.2", 5 * time.Minute},
+		"half a command": {Timeouts{Command: time.Minute}, "NO", "", "421 4.4.2", time.Minute},
+		"data":           {Timeouts{Data: 3 * time.Minute}, "DATA\r\nhalf", "", "421 4.4.2", 3 * time.Minute},
+		"chunk":          {Timeouts{Data: 2 * time.Minute}, "BDAT 10\r\nhalf", "", "421 4.4.2", 2 * time.Minute},
+		"slow message":   {Timeouts{Message: 10 * time.Minute}, "DATA\r\n", "drip\r\n", "421 4.4.2", 11 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWatcher()
+				h := &house{}
+				s := New(Config{Hostname: "mx.example.test", Timeouts: c.timeouts, Observer: w}, h)
+				p := piped(t, s)
+				inContent := strings.HasPrefix(c.say, "DATA") || strings.HasPrefix(c.say, "BDAT")
+				if inContent {
+					p.begin()
+				}
+				began := time.Now()
+				said := make(chan struct{})
+				go func() {
+					defer close(said)
+					io.WriteString(p.conn, c.say)
+					for c.drip != "" {
+						time.Sleep(time.Minute)
+						if _, err := io.WriteString(p.conn, c.drip); err != nil {
+							return
+						}
+					}
+				}()
+				if strings.HasPrefix(c.say, "DATA") {
+					p.want("354")
+				}
+				p.want(c.want)
+				if d := time.Since(began); d != c.after {
+					t.Errorf("after %v, want %v", d, c.after)
+				}
+				p.closed()
+				if sum := <-w.ends; sum.End != "timeout" {
+					t.Errorf("session %+v", sum)
+				}
+				if inContent && h.aborts() != 1 {
+					t.Error("the transfer was not aborted")
+				}
+				s.Shutdown(t.Context())
+				p.conn.Close()
+				<-said
+			})
+		})
+	}
+}
+
+// A client that does not read its replies holds nothing up for ever.
+func TestClientThatDoesNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWatcher()
+		s := New(Config{Hostname: "mx.example.test", Observer: w}, &house{})
+		p := piped(t, s)
+		began := time.Now()
+		p.send("NOOP\r\n")
+		if sum := <-w.ends; time.Since(began) < time.Minute || sum.Commands != 1 {
+			t.Errorf("ended after %v: %+v", time.Since(began), sum)
+		}
+		s.Shutdown(t.Context())
+	})
+}
+
+func TestShutdown(t *testing.T) {
+	h := &house{block: make(chan struct{}), started: make(chan struct{})}
+	s, addr := serve(t, Config{}, h)
+	idle, busy := dial(t, addr), dial(t, addr)
+	idle.do("EHLO x", "250")
+	busy.begin()
+	busy.do("DATA", "354")
+	busy.send("half ")
+	over := make(chan error, 1)
+	go func() { over <- s.Shutdown(context.Background()) }()
+	idle.want("421 4.3.2")
+	idle.closed()
+	// The message that was under way is taken and answered.
+	busy.send("and whole\r\n.\r\n")
+	<-h.started
+	select {
+	case err := <-over:
+		t.Fatalf("Shutdown did not wait: %v", err)
+	default:
+	}
+	close(h.block)
+	busy.want("250 2.0.0 Ok: queued")
+	busy.want("421 4.3.2")
+	busy.closed()
+	if err := <-over; err != nil {
+		t.Error(err)
+	}
+	if m := only(t, h); string(m.body) != "half and whole\r\n" {
+		t.Errorf("body %q", m.body)
+	}
+	if _, err := net.Dial("tcp", addr); err == nil {
+		t.Error("still listening")
+	}
+}
+
+func TestShutdownDeadline(t *testing.T) {
+	h := &house{}
+	s, addr := serve(t, Config{}, h)
+	p := dial(t, addr)
+	p.begin()
+	p.do("DATA", "354")
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if h.aborts() != 1 {
+		t.Error("the transfer was not aborted")
+	}
+}
