@@ -145,6 +145,8 @@ var paramLists = []struct {
 	{"a/b; filename=plain.txt; filename*=iso-8859-1''gr%FCn.txt", "a/b", []Param{{"filename", "grün.txt"}}},
 	{"a/b; f*=utf-8''%zz%4", "a/b", []Param{{"f", "%zz%4"}}},
 	{"(", "", nil},
+	{`multipart/mixed boundary="x y"; a=b`, "multipart/mixed", []Param{{"boundary", "x y"}, {"a", "b"}}},
+	{"text / plain ; a=b", "text / plain", []Param{{"a", "b"}}},
 	{"text/plain (open; charset=utf-8", "text/plain", []Param{{"charset", "utf-8"}}},
 }
 

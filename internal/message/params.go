@@ -36,6 +36,9 @@ func leading(v string) (value, rest string) {
 	for range 4 { // "text/ (why) plain"
 		v = skipCFWS(v)
 		end := strings.IndexAny(v, ";(")
+		if i := strings.IndexAny(v, " \t"); i > 0 && (end < 0 || i < end) && v[i-1] != '/' && startsParam(v[i:]) {
+			return value + v[:i], v[i:] // the semicolon is missing
+		}
 		if end < 0 {
 			return value + strings.TrimSpace(v), ""
 		}
@@ -51,6 +54,12 @@ func leading(v string) (value, rest string) {
 		return value, v[end:]
 	}
 	return value, ""
+}
+
+// startsParam reports whether white space is followed by "name=".
+func startsParam(s string) bool {
+	name, _, ok := strings.Cut(strings.TrimLeft(s, " \t"), "=")
+	return ok && isToken(strings.TrimRight(name, " \t"))
 }
 
 // nextParam reads one parameter and returns what follows it.

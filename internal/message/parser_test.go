@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 // outline draws the structure of a message and the bytes of each body.
@@ -126,7 +128,7 @@ func TestStructure(t *testing.T) {
 }
 
 // checkSummary checks what holds for the Summary of any message.
-func checkSummary(t testing.TB, raw []byte, s *Summary) {
+func checkSummary(t rapid.TB, raw []byte, s *Summary) {
 	t.Helper()
 	if s.Size != int64(len(raw)) {
 		t.Fatalf("size %d, want %d", s.Size, len(raw))
@@ -148,7 +150,7 @@ func checkSummary(t testing.TB, raw []byte, s *Summary) {
 	}
 }
 
-func checkPart(t testing.TB, raw []byte, p *Part, from, to int64) {
+func checkPart(t rapid.TB, raw []byte, p *Part, from, to int64) {
 	t.Helper()
 	if p.HeaderStart < from || p.BodyStart < p.HeaderStart || p.BodyEnd < p.BodyStart || p.BodyEnd > to {
 		t.Fatalf("part outside %d..%d: %+v", from, to, p)
