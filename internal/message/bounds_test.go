@@ -69,7 +69,10 @@ func TestBounds(t *testing.T) {
 				DecodeText(a.Name)
 			}
 		}
-		if d := time.Since(start); d > 2*time.Second {
+		if d := time.Since(start); d > 20*time.Millisecond {
+			t.Log(name, d, len(s.AppendBinary(nil)))
+		}
+		if d := time.Since(start); d > 20*time.Second { // quadratic time, not a slow machine
 			t.Errorf("%s takes %v", name, d)
 		}
 	}
