@@ -10,7 +10,12 @@ const maxAddresses = 10000 // of one field; more are dropped
 // and a GroupEnd around their members. Names are unquoted, encoded words in them
 // are left as they are. An address without a domain has an empty Host.
 func ParseAddressList(raw string) []Address {
-	p := addressParser{s: unfold(raw)}
+	return addressList(unfold(raw))
+}
+
+// addressList reads a value that is unfolded.
+func addressList(s string) []Address {
+	p := addressParser{s: s}
 	p.list()
 	return p.out
 }
@@ -196,7 +201,11 @@ func scan(s string, fn func(i int) bool) {
 
 // angle returns the place of the first "<" outside quotes and comments, or -1.
 func angle(s string) int {
-	at := -1
+	at := strings.IndexByte(s, '<')
+	if at < 0 || strings.IndexByte(s[:at], '"') < 0 && strings.IndexByte(s[:at], '(') < 0 {
+		return at
+	}
+	at = -1
 	scan(s, func(i int) bool {
 		if s[i] == '<' {
 			at = i
@@ -208,7 +217,11 @@ func angle(s string) int {
 
 // angleEnd returns the place of the ">" that ends an angle-addr, or len(s).
 func angleEnd(s string) int {
-	end := len(s)
+	end := strings.IndexByte(s, '>')
+	if end >= 0 && strings.IndexByte(s[:end], '"') < 0 && strings.IndexByte(s[:end], '(') < 0 {
+		return end
+	}
+	end = len(s)
 	scan(s, func(i int) bool {
 		if s[i] == '>' {
 			end = i
@@ -368,6 +381,9 @@ func isSpace(c byte) bool { return c == ' ' || c == '\t' }
 // before it, or -1: white space beside a dot does not part words.
 func lastBreak(s string) int {
 	last := -1
+	if strings.IndexByte(s, ' ') < 0 && strings.IndexByte(s, '\t') < 0 {
+		return last
+	}
 	scan(s, func(i int) bool {
 		if !isSpace(s[i]) || i > 0 && isSpace(s[i-1]) {
 			return true

@@ -187,11 +187,19 @@ var words = [...]string{
 	"pgp-signature", "pkcs7-signature", "calendar", "method", "REQUEST", "delsp", "yes", "report-type", "MESSAGE", "RFC822",
 }
 
+// wordsOfLength lists the numbers of the words of each length.
+var wordsOfLength = func() (t [longestWord + 1][]uint8) {
+	for i, w := range words {
+		t[len(w)] = append(t[len(w)], uint8(i))
+	}
+	return t
+}()
+
 // wordNumber finds s in the table.
 func wordNumber(s string) (int, bool) {
-	for i, w := range words {
-		if len(w) == len(s) && w == s {
-			return i, true
+	for _, i := range wordsOfLength[len(s)] {
+		if words[i] == s {
+			return int(i), true
 		}
 	}
 	return 0, false

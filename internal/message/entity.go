@@ -73,13 +73,22 @@ func (r *entityReader) first(s seen) bool {
 
 func (r *entityReader) set(dst *string, s seen, value []byte) {
 	if r.first(s) {
-		*dst = unfold(string(value))
+		*dst = unfoldBytes(value)
 	}
 }
 
 func (r *entityReader) addresses(dst *[]Address, s seen, value []byte) {
 	if r.first(s) {
-		*dst = ParseAddressList(unfold(string(value)))
+		*dst = addressList(unfoldBytes(value))
+	}
+}
+
+// join adds the addresses of one more field.
+func join(dst *[]Address, value []byte) {
+	if more := addressList(unfoldBytes(value)); *dst == nil {
+		*dst = more
+	} else {
+		*dst = append(*dst, more...)
 	}
 }
 
@@ -97,11 +106,11 @@ func (r *entityReader) envelope(name, value []byte) {
 	case "reply-to":
 		r.addresses(&r.env.ReplyTo, seenReplyTo, value)
 	case "to":
-		r.env.To = append(r.env.To, ParseAddressList(unfold(string(value)))...)
+		join(&r.env.To, value)
 	case "cc":
-		r.env.Cc = append(r.env.Cc, ParseAddressList(unfold(string(value)))...)
+		join(&r.env.Cc, value)
 	case "bcc":
-		r.env.Bcc = append(r.env.Bcc, ParseAddressList(unfold(string(value)))...)
+		join(&r.env.Bcc, value)
 	case "in-reply-to":
 		r.set(&r.env.InReplyTo, seenInReplyTo, value)
 	case "message-id":
@@ -117,7 +126,7 @@ func (r *entityReader) mime(name, value []byte) {
 	switch string(name) {
 	case "content-type":
 		if r.first(seenType) {
-			r.contentType(unfold(string(value)))
+			r.contentType(unfoldBytes(value))
 		}
 	case "content-transfer-encoding":
 		var v string
@@ -130,13 +139,13 @@ func (r *entityReader) mime(name, value []byte) {
 		r.set(&r.part.Description, seenDescription, value)
 	case "content-disposition":
 		if r.first(seenDisposition) {
-			r.part.Disposition, r.part.DispParams = parseParams(unfold(string(value)))
+			r.part.Disposition, r.part.DispParams = parseParams(unfoldBytes(value))
 		}
 	case "content-md5":
 		r.set(&r.part.MD5, seenMD5, value)
 	case "content-language":
 		if r.first(seenLanguage) {
-			r.part.Language = languages(unfold(string(value)))
+			r.part.Language = languages(unfoldBytes(value))
 		}
 	case "content-location":
 		r.set(&r.part.Location, seenLocation, value)

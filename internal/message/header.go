@@ -23,7 +23,7 @@ type Field struct {
 func (f Field) Is(name string) bool { return equalFold(f.Name, name) }
 
 // Text is the value unfolded (RFC 5322 section 2.2.3) and trimmed.
-func (f Field) Text() string { return unfold(string(f.Value)) }
+func (f Field) Text() string { return unfoldBytes(f.Value) }
 
 // Fields iterates over the fields in order. It stops at the empty line.
 func (h Header) Fields() iter.Seq[Field] {
@@ -125,13 +125,29 @@ func fieldName(line []byte) (name, colon int) {
 // (RFC 5322 section 2.2.3), any other line end becomes a space, NULs go, and
 // white space around the value too.
 func unfold(s string) string {
-	s = strings.Trim(s, " \t\r\n\x00")
-	if !strings.ContainsAny(s, "\r\n\x00") {
-		return s
+	for s != "" && isBlank(s[0]) {
+		s = s[1:]
 	}
+	for s != "" && isBlank(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c == '\r' || c == '\n' || c == 0 {
+			return unfoldFrom(s, i)
+		}
+	}
+	return s
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == 0 }
+
+// unfoldFrom does the work of unfold on a trimmed value, whose first i bytes
+// stay as they are.
+func unfoldFrom(s string, i int) string {
 	var b strings.Builder
 	b.Grow(len(s))
-	for i := 0; i < len(s); i++ {
+	b.WriteString(s[:i])
+	for ; i < len(s); i++ {
 		switch c := s[i]; c {
 		case 0:
 		case '\r':
@@ -147,6 +163,17 @@ func unfold(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// unfoldBytes is unfold; it makes no string of the blanks around the value.
+func unfoldBytes(b []byte) string {
+	for len(b) > 0 && isBlank(b[0]) {
+		b = b[1:]
+	}
+	for len(b) > 0 && isBlank(b[len(b)-1]) {
+		b = b[:len(b)-1]
+	}
+	return unfold(string(b))
 }
 
 // equalFold compares ASCII case-insensitively without allocating.

@@ -62,7 +62,7 @@ const (
 
 // NewParser returns a Parser at the start of a message.
 func NewParser(Options) *Parser {
-	p := &Parser{junk: -1}
+	p := &Parser{junk: -1, hdr: make([]byte, 0, 4096), frames: make([]frame, 0, 2)}
 	p.open(frame{})
 	return p
 }

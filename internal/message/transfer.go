@@ -94,7 +94,19 @@ type base64Decoder struct {
 }
 
 func (d *base64Decoder) decode(dst, src []byte) []byte {
-	for _, c := range src {
+	for i := 0; i < len(src); i++ {
+		for d.n == 0 && i+4 <= len(src) { // groups that are whole
+			v0, v1, v2, v3 := base64Values[src[i]], base64Values[src[i+1]], base64Values[src[i+2]], base64Values[src[i+3]]
+			if v0|v1|v2|v3 >= 64 {
+				break
+			}
+			dst = append(dst, v0<<2|v1>>4, v1<<4|v2>>2, v2<<6|v3)
+			i += 4
+		}
+		if i >= len(src) {
+			break
+		}
+		c := src[i]
 		v := base64Values[c]
 		if v >= 64 {
 			if c == '=' {
@@ -143,10 +155,39 @@ const maxQuoted = 1000
 type quotedDecoder struct{ held []byte }
 
 func (d *quotedDecoder) decode(dst, src []byte) []byte {
-	for _, c := range src {
-		dst = d.add(dst, c)
+	for len(src) > 0 {
+		if len(d.held) == 0 {
+			n := plainRun(src)
+			dst, src = append(dst, src[:n]...), src[n:]
+			if len(src) == 0 {
+				break
+			}
+		}
+		dst, src = d.add(dst, src[0]), src[1:]
 	}
 	return dst
+}
+
+// plainRun returns how many bytes stand for themselves, whatever follows.
+func plainRun(b []byte) int {
+	i := 0
+	for i < len(b) {
+		switch b[i] {
+		case '=':
+			return i
+		case ' ', '\t', '\r':
+			if i+1 == len(b) {
+				return i
+			}
+			switch c := b[i+1]; {
+			case c == '\n' && b[i] == '\r':
+			case c == '\n', c == '\r', c == ' ', c == '\t', c == '=':
+				return i
+			}
+		}
+		i++
+	}
+	return i
 }
 
 func (d *quotedDecoder) add(dst []byte, c byte) []byte {
