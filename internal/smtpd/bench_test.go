@@ -56,6 +56,7 @@ func BenchmarkContent(b *testing.B) {
 				go func() { done <- s.Serve(l) }()
 				line := []byte("0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456\r\n")
 				content := bytes.Repeat(line, size/len(line))
+				ended := append(bytes.Clone(content), ".\r\n"...)
 				p := dial(b, l.Addr().String())
 				p.do("EHLO x", "250")
 				b.SetBytes(int64(len(content)))
@@ -66,8 +67,7 @@ func BenchmarkContent(b *testing.B) {
 						p.want("250")
 						p.want("250")
 						p.want("354")
-						p.conn.Write(content)
-						p.send(".\r\n")
+						p.conn.Write(ended)
 					} else {
 						p.send(fmt.Sprintf("BDAT %d LAST\r\n", len(content)))
 						p.want("250")

@@ -71,13 +71,16 @@ func (in *inflow) fail(err error) {
 
 func (in *inflow) abort() { in.fail(errAborted) }
 
-// contentBuffers are what messages are read into.
-var contentBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+// contentBuffer is the size of the pieces that content is read in: large, for
+// few system calls and windows that stay open; only messages under way hold one.
+const contentBuffer = 64 << 10
+
+var contentBuffers = sync.Pool{New: func() any { return new([contentBuffer]byte) }}
 
 // receiveLines reads the content after DATA, to its end. Whatever becomes of the
 // content, on nil the input stands behind the final dot.
 func (s *session) receiveLines(in *inflow) error {
-	buf := contentBuffers.Get().(*[32 << 10]byte)
+	buf := contentBuffers.Get().(*[contentBuffer]byte)
 	defer contentBuffers.Put(buf)
 	var u unstuffer
 	n := u.start(buf[:])
@@ -98,7 +101,7 @@ func (s *session) receiveLines(in *inflow) error {
 
 // receiveChunk reads the content after BDAT.
 func (s *session) receiveChunk(in *inflow, size int64) error {
-	buf := contentBuffers.Get().(*[32 << 10]byte)
+	buf := contentBuffers.Get().(*[contentBuffer]byte)
 	defer contentBuffers.Put(buf)
 	for size > 0 {
 		n, err := s.readContent(in, buf[:min(size, int64(len(buf)))])

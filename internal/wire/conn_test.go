@@ -1,0 +1,238 @@
+package wire
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// say gives a Conn whose peer writes text and hangs up.
+func say(t *testing.T, text string) *Conn {
+	t.Helper()
+	a, b := net.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		io.WriteString(b, text)
+		b.Close()
+	}()
+	t.Cleanup(func() {
+		a.Close()
+		<-done
+	})
+	return New(a, 0, 0)
+}
+
+func TestReadLine(t *testing.T) {
+	long := strings.Repeat("x", 10_000)
+	c := say(t, "one\r\ntwo\n\r\n\nab\rc\r\r\n"+long+"\r\n"+long+"\r\n"+long+"y\r\n12345\r\n123456\r\nlast")
+	for i, want := range []struct {
+		max  int
+		line string
+		err  error
+	}{
+		{100, "one", nil}, {100, "two", nil}, {100, "", nil}, {100, "", nil}, {100, "ab\rc\r", nil},
+		{10_000, long, nil}, {9_999, "", ErrLineTooLong}, {20_000, long + "y", nil},
+		{5, "12345", nil}, {5, "", ErrLineTooLong}, {100, "", io.EOF}, {100, "", io.EOF},
+	} {
+		line, err := c.ReadLine(want.max)
+		if string(line) != want.line || !errors.Is(err, want.err) {
+			t.Fatalf("line %d: %.20q, %v; want %.20q, %v", i, line, err, want.line, want.err)
+		}
+	}
+}
+
+func TestEndlessLine(t *testing.T) {
+	c := say(t, strings.Repeat("x", 2*MaxDrain))
+	if _, err := c.ReadLine(100); !errors.Is(err, ErrFlood) {
+		t.Errorf("error %v, want ErrFlood", err)
+	}
+}
+
+func TestLineBuffered(t *testing.T) {
+	a, b := net.Pipe()
+	defer a.Close()
+	defer b.Close()
+	c := New(a, 0, 0)
+	if c.LineBuffered() || c.Buffered() != 0 {
+		t.Error("input before any has come")
+	}
+	go io.WriteString(b, "one\r\ntwo\r\nthr")
+	if _, err := c.ReadLine(10); err != nil {
+		t.Fatal(err)
+	}
+	if !c.LineBuffered() {
+		t.Error("the second line is not seen")
+	}
+	if _, err := c.ReadLine(10); err != nil {
+		t.Fatal(err)
+	}
+	if c.LineBuffered() || c.Buffered() != 3 {
+		t.Errorf("part of a line is taken for one; %d buffered", c.Buffered())
+	}
+}
+
+func TestUnread(t *testing.T) {
+	c := say(t, "content|next\r\nlast\r\n")
+	buf := make([]byte, 8<<10)
+	n, err := c.Reader().Read(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, rest, _ := bytes.Cut(buf[:n], []byte("|"))
+	if string(content) != "content" {
+		t.Fatalf("content %q", content)
+	}
+	c.Unread(rest)
+	clear(buf)
+	if c.Buffered() != len(rest) || !c.LineBuffered() {
+		t.Errorf("%d buffered, want %d", c.Buffered(), len(rest))
+	}
+	for _, want := range []string{"next", "last"} {
+		if line, err := c.ReadLine(10); string(line) != want || err != nil {
+			t.Errorf("line %q, %v; want %q", line, err, want)
+		}
+	}
+}
+
+func TestTimeouts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := net.Pipe()
+		defer b.Close()
+		c := New(a, time.Minute, 10*time.Second)
+		began := time.Now()
+		if _, err := c.ReadLine(10); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) != time.Minute {
+			t.Errorf("read: %v after %v", err, time.Since(began))
+		}
+		began = time.Now()
+		io.WriteString(c.Writer(), "nobody reads this")
+		if err := c.Flush(); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) != 10*time.Second {
+			t.Errorf("write: %v after %v", err, time.Since(began))
+		}
+		c.Close()
+	})
+}
+
+func TestInterrupt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := net.Pipe()
+		defer b.Close()
+		c := New(a, time.Hour, time.Hour)
+		began := time.Now()
+		go func() {
+			time.Sleep(time.Second)
+			c.Interrupt()
+		}()
+		for range 2 {
+			if _, err := c.ReadLine(10); !errors.Is(err, ErrInterrupted) || time.Since(began) != time.Second {
+				t.Errorf("read: %v after %v", err, time.Since(began))
+			}
+		}
+		// What is to be said can still be said.
+		go func() {
+			io.WriteString(c.Writer(), "bye")
+			c.Flush()
+			c.Close()
+		}()
+		if text, err := io.ReadAll(b); string(text) != "bye" || err != nil {
+			t.Errorf("last words %q, %v", text, err)
+		}
+	})
+}
+
+func TestStartTLS(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	for _, injected := range []string{"", "QUIT\r\n"} {
+		a, b := net.Pipe()
+		srv, cli := New(a, 10*time.Second, 10*time.Second), New(b, 10*time.Second, 10*time.Second)
+		done := make(chan error, 1)
+		go func() {
+			io.WriteString(cli.Writer(), "STARTTLS\r\n"+injected)
+			err := cli.Flush()
+			if err == nil && injected == "" {
+				err = cli.StartTLSClient(&tls.Config{InsecureSkipVerify: true})
+			}
+			if err == nil && injected == "" {
+				io.WriteString(cli.Writer(), "secret\r\n")
+				err = cli.Flush()
+			}
+			done <- err
+		}()
+		if _, err := srv.ReadLine(10); err != nil {
+			t.Fatal(err)
+		}
+		if srv.TLS() != nil {
+			t.Error("TLS before the handshake")
+		}
+		err := srv.StartTLS(server)
+		if injected != "" {
+			if !errors.Is(err, ErrPlaintextAfterStartTLS) {
+				t.Errorf("injected command: %v", err)
+			}
+		} else {
+			if err != nil || srv.TLS() == nil {
+				t.Fatalf("handshake: %v", err)
+			}
+			if line, err := srv.ReadLine(10); string(line) != "secret" || err != nil {
+				t.Errorf("line %q, %v", line, err)
+			}
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		a.Close()
+		b.Close()
+	}
+}
+
+// FuzzReadLine: the lines are those that splitting at LF gives, whatever mixture
+// of lines and large pieces is read.
+func FuzzReadLine(f *testing.F) {
+	f.Add([]byte("a\r\nb\nc"), uint16(10))
+	f.Add(bytes.Repeat([]byte("0123456789"), 1000), uint16(100))
+	f.Fuzz(func(t *testing.T, in []byte, max uint16) {
+		c := say(t, string(in))
+		for {
+			line, err := c.ReadLine(int(max))
+			want, rest, ok := bytes.Cut(in, []byte("\n"))
+			if !ok {
+				if err == nil {
+					t.Fatalf("line %q from %q", line, in)
+				}
+				return
+			}
+			in = rest
+			want = bytes.TrimSuffix(want, []byte("\r"))
+			if len(want) > int(max) {
+				if !errors.Is(err, ErrLineTooLong) {
+					t.Fatalf("%q: %v", want, err)
+				}
+				continue
+			}
+			if err != nil || !bytes.Equal(line, want) {
+				t.Fatalf("%q, %v; want %q", line, err, want)
+			}
+		}
+	})
+}
