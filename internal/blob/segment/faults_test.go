@@ -15,10 +15,22 @@ import (
 	"posthouse/internal/faultfs"
 )
 
+// memDir is a directory in memory where there is one: tests whose disk loses its
+// power by itself need no real one, and make thousands of files.
+func memDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "segment")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
 // copyDir copies the files of a store as a crash of the process leaves them.
 func copyDir(t testing.TB, from string) string {
 	t.Helper()
-	to := t.TempDir()
+	to := memDir(t)
 	for _, name := range names(t, from) {
 		b, err := os.ReadFile(filepath.Join(from, name))
 		if err != nil {
@@ -58,7 +70,7 @@ func TestTornTail(t *testing.T) {
 			if err := os.WriteFile(segFile(crashed, last.Segment), tail, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			r := openStore(t, crashed, Options{})
+			r := openStore(t, crashed, Options{FS: faultfs.NewDisk()})
 			wantBody(t, r, first, []byte("first"))
 			wantBody(t, r, second, []byte("second"))
 			if _, err := r.Open(last); !errors.Is(err, blob.ErrNotFound) {

@@ -63,7 +63,7 @@ func TestCrashInCollection(t *testing.T) {
 		inj := &faultfs.Injector{FS: disk}
 		opt := smallSegments
 		opt.FS, opt.Clock = inj, newFakeClock()
-		s := openStore(t, t.TempDir(), opt)
+		s := openStore(t, memDir(t), opt)
 		l := generations(t, s)
 		start := inj.Ops()
 		inj.Fault(func(op faultfs.Op) error {
@@ -76,8 +76,8 @@ func TestCrashInCollection(t *testing.T) {
 		_, gcErr := s.GC(context.Background())
 		_ = s.Close()
 		rng := rand.New(rand.NewPCG(uint64(at), 1))
-		for range 4 {
-			dir := filepath.Join(t.TempDir(), "after")
+		for range 3 {
+			dir := filepath.Join(memDir(t), "after")
 			if err := disk.Materialise(dir, rng); err != nil {
 				t.Fatal(err)
 			}
@@ -96,6 +96,7 @@ func afterCrash(t *testing.T, dir string, l *ledger, at int) {
 	t.Helper()
 	opt := smallSegments
 	opt.Clock = clock.NewFake(time.Now().Add(24 * time.Hour)) // past the grace
+	opt.FS = faultfs.NewDisk()                                // which has no slow syncs
 	s := openStore(t, dir, opt)
 	defer s.Close()
 	if err := l.check(s); err != nil {
@@ -176,7 +177,7 @@ func TestReleaseWhileMoving(t *testing.T) {
 func TestReadersDuringCollection(t *testing.T) {
 	opt := smallSegments
 	opt.OpenFiles = 2
-	s := openStore(t, t.TempDir(), opt)
+	s := openStore(t, memDir(t), opt)
 	var mu sync.Mutex
 	live := make(map[blob.Ref]uint64)
 	for seed := range uint64(80) {

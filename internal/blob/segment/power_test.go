@@ -92,7 +92,7 @@ func (l *ledger) check(s *Store) error {
 // collection, and looks at what may be left of the disk: whatever was
 // acknowledged is there, and the store goes on, several times over.
 func TestPowerLoss(t *testing.T) {
-	root := t.TempDir()
+	root := memDir(t)
 	runs := 0
 	rapid.Check(t, func(t *rapid.T) {
 		runs++
@@ -121,7 +121,7 @@ func TestPowerLoss(t *testing.T) {
 			if err := disk.Materialise(after, rng); err != nil {
 				t.Fatal(err)
 			}
-			s, err := Open(after, Options{SegmentSize: 16 << 10, MemoryLimit: 8 << 10, Clock: newFakeClock()})
+			s, err := Open(after, Options{FS: faultfs.NewDisk(), SegmentSize: 16 << 10, MemoryLimit: 8 << 10, Clock: newFakeClock()})
 			if err != nil {
 				t.Fatal(err)
 			}
