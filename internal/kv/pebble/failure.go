@@ -48,12 +48,3 @@ func (f *failure) err() error {
 	}
 	return nil
 }
-
-func (f *failure) isWedged() bool {
-	select {
-	case <-f.wedged:
-		return true
-	default:
-		return false
-	}
-}

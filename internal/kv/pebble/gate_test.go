@@ -74,7 +74,13 @@ func start(s *Store, p kv.Partition, key, value string) <-chan error {
 
 // applied returns when n batches have been applied since Open.
 func applied(s *Store, n uint64) {
-	for s.commit.finished.Load() < n {
+	for {
+		s.commit.mu.Lock()
+		finished := s.commit.finished
+		s.commit.mu.Unlock()
+		if finished >= n {
+			return
+		}
 		runtime.Gosched()
 	}
 }

@@ -29,10 +29,11 @@ func newKeyedLocks() *keyedLocks {
 }
 
 // lock takes every partition of sorted, or none when ctx ends or failed closes.
-// held is the space for the answer.
-func (k *keyedLocks) lock(ctx context.Context, failed <-chan struct{}, sorted kv.Partitions, held []*keyedLock) ([]*keyedLock, error) {
-	held = k.ref(sorted, held)
-	for i, l := range held {
+// It keeps in held what unlock needs.
+func (k *keyedLocks) lock(ctx context.Context, failed <-chan struct{}, sorted kv.Partitions, held *[]*keyedLock) error {
+	locks := k.ref(sorted, (*held)[:0])
+	*held = locks
+	for i, l := range locks {
 		select {
 		case l.token <- struct{}{}:
 			continue
@@ -47,27 +48,27 @@ func (k *keyedLocks) lock(ctx context.Context, failed <-chan struct{}, sorted kv
 		case <-failed:
 			err = kv.ErrFailed
 		}
-		for _, taken := range held[:i] {
+		for _, taken := range locks[:i] {
 			<-taken.token
 		}
-		k.unref(sorted, held)
-		return held[:0], err
+		k.unref(sorted, locks)
+		return err
 	}
-	return held, nil
+	return nil
 }
 
 // unlock gives back what lock took.
-func (k *keyedLocks) unlock(sorted kv.Partitions, held []*keyedLock) {
-	for _, l := range held {
+func (k *keyedLocks) unlock(sorted kv.Partitions, held *[]*keyedLock) {
+	for _, l := range *held {
 		<-l.token
 	}
-	k.unref(sorted, held)
+	k.unref(sorted, *held)
+	clear(*held)
 }
 
 func (k *keyedLocks) ref(sorted kv.Partitions, held []*keyedLock) []*keyedLock {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	held = held[:0]
 	for _, p := range sorted {
 		l := k.m[p]
 		if l == nil {

@@ -151,72 +151,48 @@ func (s *Store) Update(ctx context.Context, parts kv.Partitions, fn func(kv.Tx) 
 	if len(parts) > 1 {
 		parts = parts.Sorted()
 	}
-	g, err := s.apply(ctx, parts, fn)
-	if err != nil || g == nil {
+	t := takeTx()
+	if err := s.run(ctx, t, parts, fn); err != nil {
 		return err
 	}
-	if err := s.commit.wait(g); err != nil {
-		return err
+	if err := s.commit.wait(&t.request); err != nil {
+		return err // the committer may still hold t
 	}
+	putTx(t)
 	s.updates.Add(1)
 	return nil
 }
 
-// apply runs fn and applies what it wrote, under the locks of parts. The group
-// that it answers makes that, and all that fn read, durable; nil when it is.
-func (s *Store) apply(ctx context.Context, parts kv.Partitions, fn func(kv.Tx) error) (*group, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
+// run runs fn under the locks of parts and submits what it wrote, or when that
+// is nothing a barrier. On an error t is not to be used again.
+func (s *Store) run(ctx context.Context, t *tx, parts kv.Partitions, fn func(kv.Tx) error) error {
+	if err := firstError(s.f.err(), ctx.Err()); err != nil {
+		return err
 	}
-	t := txPool.Get().(*tx)
-	var err error
-	if t.held, err = s.locks.lock(ctx, s.f.failed, parts, t.held); err != nil {
-		txPool.Put(t)
-		if errors.Is(err, kv.ErrFailed) {
-			err = s.f.err()
-		}
-		return nil, err
+	if err := s.locks.lock(ctx, s.f.failed, parts, &t.held); err != nil {
+		return firstError(s.f.err(), err)
 	}
-	t.begin(parts)
-	t.batch = s.db.NewIndexedBatch()
-	t.ctx, t.src = ctx, t.batch
-	clean := false // whether everything about t ended as it should
+	batch := s.db.NewIndexedBatch()
+	release := func() {
+		_ = batch.Close() // only refuses a second Close
+		s.locks.unlock(parts, &t.held)
+	}
+	handedOver := false // whether release is the committer's to call
 	defer func() {
-		s.locks.unlock(parts, t.held)
-		t.end()
-		if clean {
-			_ = t.batch.Close() // only refuses a second Close
-			t.batch = nil
-			txPool.Put(t)
+		if !handedOver {
+			release()
 		}
 	}()
-	if err := s.f.err(); err != nil {
-		clean = true
-		return nil, err
+	t.begin(ctx, parts, batch)
+	err := fn(t)
+	refused := t.err
+	t.end()
+	if err := firstError(err, refused, ctx.Err()); err != nil {
+		return err
 	}
-	if err := firstError(fn(t), t.err, ctx.Err()); err != nil {
-		clean = true
-		return nil, err
-	}
-	if t.batch.Empty() {
-		clean = true
-		return s.barrier()
-	}
-	seq, err := s.commit.applyBatch(t.batch)
-	if err != nil {
-		return nil, err // Pebble may hold on to the batch
-	}
-	clean = true
-	return s.commit.join(seq, t.changes()), nil
-}
-
-// barrier joins the group that makes all that is visible now durable.
-func (s *Store) barrier() (*group, error) {
-	seq, durable, err := s.commit.barrier()
-	if err != nil || durable {
-		return nil, err
-	}
-	return s.commit.join(seq, nil), nil
+	t.request.applied = release
+	handedOver = t.request.batch != nil
+	return s.commit.submit(&t.request)
 }
 
 // Sync implements kv.Store.
@@ -225,17 +201,20 @@ func (s *Store) Sync(ctx context.Context) error {
 		return err
 	}
 	defer s.leave()
-	g, err := s.barrier()
-	if err != nil || g == nil {
+	if s.commit.clean() {
+		return s.f.err()
+	}
+	r := &request{done: make(chan struct{}, 1)}
+	if err := s.commit.submit(r); err != nil {
 		return err
 	}
 	select {
-	case <-g.done:
+	case <-r.done:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-s.f.failed:
-		return s.commit.wait(g)
+		return s.commit.wait(r)
 	}
 }
 
@@ -244,13 +223,13 @@ func (s *Store) Watch(part kv.Partition) (<-chan struct{}, func()) {
 	return s.watch.add(part)
 }
 
-// closeGrace is how long Close of a failed store waits for calls that may hang
-// inside Pebble.
+// closeGrace is how long Close of a failed store waits for what may hang inside
+// Pebble.
 const closeGrace = 5 * time.Second
 
-// Close implements kv.Store. After a failure that left Pebble's locks taken it
-// does not wait for calls that hang there, and leaves the files open: then only
-// the end of the process lets go of them.
+// Close implements kv.Store. After a failure with which Pebble does not come to
+// an end it leaves the files open: then only the end of the process lets go of
+// them.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -264,30 +243,35 @@ func (s *Store) Close() error {
 	}
 	s.mu.Unlock()
 
-	s.awaitCalls()
-	s.commit.close()
-	if s.f.isWedged() {
+	if !s.awaitEnd() {
 		return s.f.err()
 	}
-	return firstError(s.closeDB(), s.f.err())
+	return firstError(s.f.err(), s.closeDB())
 }
 
-// awaitCalls returns when no call is under way. A call may wait for a flush that
-// a failure keeps from ever happening; that one is given up on.
-func (s *Store) awaitCalls() {
+// awaitEnd returns true when nothing uses the database any more. After a failure
+// something may hang in it for ever; that it gives up on.
+func (s *Store) awaitEnd() bool {
+	ended := make(chan struct{})
+	go func() {
+		<-s.idle
+		s.commit.close()
+		close(ended)
+	}()
 	select {
-	case <-s.idle:
-		return
+	case <-ended:
+		return true
 	case <-s.f.failed:
 	}
 	grace := time.NewTimer(closeGrace)
 	defer grace.Stop()
 	select {
-	case <-s.idle:
+	case <-ended:
+		return true
 	case <-s.f.wedged:
 	case <-grace.C:
-		s.f.wedge(s.f.err())
 	}
+	return false
 }
 
 func (s *Store) closeDB() (err error) {

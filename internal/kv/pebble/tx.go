@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"sort"
 	"strings"
@@ -12,20 +13,52 @@ import (
 	"posthouse/internal/kv"
 )
 
-// tx is the kv.Tx of one Update.
+// tx is the kv.Tx of one Update, and then the request to make it durable.
 type tx struct {
 	reader
-	batch *pebble.Batch
-	parts kv.Partitions // sorted, without doubles
-	// written marks the parts that were written.
-	written []bool
-	size    int   // bytes of keys and values so far
-	err     error // the first write refused; fails the Update
+	request request
+	batch   *pebble.Batch
+	parts   kv.Partitions // sorted, without doubles
+	written []bool        // by part
+	size    int           // bytes of keys and values so far
+	err     error         // the first write refused; fails the Update
 	held    []*keyedLock
-	changed []kv.Partition
 }
 
-var txPool = sync.Pool{New: func() any { return new(tx) }}
+var txPool = sync.Pool{New: func() any {
+	return &tx{request: request{done: make(chan struct{}, 1)}}
+}}
+
+func takeTx() *tx { return txPool.Get().(*tx) }
+
+// putTx takes back a tx that nobody else refers to.
+func putTx(t *tx) { txPool.Put(t) }
+
+// begin readies t for one run of fn.
+func (t *tx) begin(ctx context.Context, parts kv.Partitions, batch *pebble.Batch) {
+	t.ctx, t.src, t.batch, t.parts = ctx, batch, batch, parts
+	t.size, t.err, t.ended = 0, nil, false
+	t.written = append(t.written[:0], make([]bool, len(parts))...)
+}
+
+// end makes t unusable for fn, and readies the request when fn wrote something.
+func (t *tx) end() {
+	t.ended = true
+	r := &t.request
+	r.batch, r.changed = nil, r.changed[:0]
+	if !t.batch.Empty() {
+		r.batch = t.batch
+		for i, p := range t.parts {
+			if t.written[i] {
+				r.changed = append(r.changed, p)
+			}
+		}
+	}
+	t.ctx, t.src, t.parts = nil, nil, nil
+	if t.arena = t.arena[:0]; cap(t.arena) > maxArena {
+		t.arena = nil
+	}
+}
 
 func (t *tx) Set(key, value []byte) error {
 	if err := t.admit(key, len(value)); err != nil {
@@ -100,34 +133,4 @@ func (t *tx) partition(key []byte) (int, bool) {
 		return 0, false
 	}
 	return i, true
-}
-
-// changes are the partitions that were written, for the watchers.
-func (t *tx) changes() []kv.Partition {
-	for i, p := range t.parts {
-		if t.written[i] {
-			t.changed = append(t.changed, p)
-		}
-	}
-	return t.changed
-}
-
-// begin readies a pooled tx.
-func (t *tx) begin(parts kv.Partitions) {
-	t.parts, t.size, t.err, t.ended = parts, 0, nil, false
-	t.arena, t.changed = t.arena[:0], t.changed[:0]
-	if cap(t.written) < len(parts) {
-		t.written = make([]bool, len(parts))
-	}
-	t.written = t.written[:len(parts)]
-	clear(t.written)
-}
-
-// end makes the tx unusable.
-func (t *tx) end() {
-	t.ended = true
-	t.ctx, t.src, t.parts = nil, nil, nil
-	if cap(t.arena) > maxArena {
-		t.arena = nil
-	}
 }
