@@ -1,0 +1,408 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"posthouse/internal/blob"
+	"posthouse/internal/courier"
+	"posthouse/internal/journal"
+	"posthouse/internal/report"
+	"posthouse/internal/status"
+)
+
+func TestRelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.start()
+		m := h.letterTo("a@one.net", "b@one.net", "c@two.net")
+		m.Rcpts[1].Prepend = "Delivered-To: list@example.test\r\n"
+		h.enqueue(m)
+		synctest.Wait()
+		tries := h.world.attempts()
+		if len(tries) != 3 { // another header is another transaction
+			t.Errorf("%d transactions: %v", len(tries), tries)
+		}
+		for _, x := range tries {
+			if strings.HasPrefix(x.text, "Delivered-To") != (x.rcpts[0] == "b@one.net") || strings.Contains(x.text, "Return-Path") {
+				t.Errorf("%q got %q", x.rcpts, x.text)
+			}
+		}
+		if got := h.kinds("a@one.net"); !slices.Equal(got, []journal.Kind{journal.Relayed}) {
+			t.Errorf("events %v", got)
+		}
+		h.empty()
+		h.stop()
+	})
+}
+
+func TestRecipientsOfASiteShareATransaction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.start()
+		var to []string
+		for i := range 250 {
+			to = append(to, fmt.Sprintf("u%d@d%d.shared", i, i%3))
+		}
+		h.enqueue(h.letterTo(to...))
+		synctest.Wait()
+		n := 0
+		for _, x := range h.world.attempts() {
+			n += len(x.rcpts)
+			if len(x.rcpts) > courier.MaxRcpts {
+				t.Errorf("%d recipients at once", len(x.rcpts))
+			}
+		}
+		if len(h.world.attempts()) != 3 || n != 250 {
+			t.Errorf("%d transactions for %d recipients", len(h.world.attempts()), n)
+		}
+		h.empty()
+		h.stop()
+	})
+}
+
+// Five days: the tries, the notice after four hours, the report at the end.
+func TestRetryForFiveDays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.world.answer = func(string, int) courier.Outcome { return reply(451, 7, 1, "greylisted for ever") }
+		h.start()
+		began := time.Now()
+		h.enqueue(h.letterTo("a@one.net"))
+		time.Sleep(3*time.Hour + 59*time.Minute)
+		synctest.Wait()
+		if len(h.reports) != 0 {
+			t.Error("told too early")
+		}
+		time.Sleep(6 * 24 * time.Hour)
+		synctest.Wait()
+		tries := h.world.attempts()
+		if d := tries[1].at.Sub(tries[0].at); d < 5*time.Minute || d > 6*time.Minute {
+			t.Errorf("second try after %v", d)
+		}
+		for i := 2; i < len(tries); i++ {
+			if d := tries[i].at.Sub(tries[i-1].at); d < 5*time.Minute || d > 4*time.Hour*6/5 {
+				t.Errorf("try %d comes %v after the one before", i+1, d)
+			}
+		}
+		if n := len(tries); n < 25 || n > 45 {
+			t.Errorf("%d tries", n)
+		}
+		if last := tries[len(tries)-1].at.Sub(began); last < 5*24*time.Hour || last > 5*24*time.Hour+6*time.Minute {
+			t.Errorf("last try after %v", last)
+		}
+		if len(h.reports) != 2 {
+			t.Fatalf("%d reports", len(h.reports))
+		}
+		notice, final := h.reports[0], h.reports[1]
+		if r := notice.Rcpts[0]; r.Action != report.Delayed || notice.Date.Sub(began) > 4*time.Hour+6*time.Minute || !r.RetryUntil.Equal(began.Add(5*24*time.Hour)) {
+			t.Errorf("notice after %v: %+v", notice.Date.Sub(began), r)
+		}
+		if r := final.Rcpts[0]; r.Action != report.Failed || r.Status.String() != "5.4.7" || r.Text != "greylisted for ever" || r.Attempts != len(tries) {
+			t.Errorf("final report: %+v", r)
+		}
+		if !strings.Contains(h.texts[1], "451 4.7.1 greylisted for ever") || !strings.Contains(h.texts[1], "Subject: hello") || strings.Contains(h.texts[1], "Return-Path") {
+			t.Errorf("report:\n%s", h.texts[1])
+		}
+		kinds := h.kinds("a@one.net")
+		if tail := kinds[len(kinds)-2:]; !slices.Equal(tail, []journal.Kind{journal.Bounced, journal.Reported}) || !slices.Contains(kinds, journal.Delayed) {
+			t.Errorf("events %v", kinds)
+		}
+		h.empty()
+		h.stop()
+	})
+}
+
+// One recipient's fate never touches another's.
+func TestOneOfThreeFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.world.answer = func(to string, n int) courier.Outcome {
+			switch {
+			case to == "bad@one.net":
+				return reply(550, 1, 1, "no such user")
+			case to == "later@one.net" && n == 1:
+				return reply(451, 7, 1, "greylisted")
+			}
+			return sent()
+		}
+		h.start()
+		h.enqueue(h.letterTo("good@one.net", "bad@one.net", "later@one.net"))
+		synctest.Wait()
+		if len(h.reports) != 1 || len(h.reports[0].Rcpts) != 1 || h.reports[0].Rcpts[0].To.String() != "bad@one.net" {
+			t.Fatalf("reports %v", h.reports)
+		}
+		list := h.list(Selector{})
+		if len(list) != 1 || list[0].To != "later@one.net" || list[0].State != Waiting || list[0].Attempts != 1 || list[0].Last != "451 4.7.1 greylisted" {
+			t.Errorf("%+v", list)
+		}
+		h.rows(2)
+		time.Sleep(7 * time.Minute)
+		synctest.Wait()
+		if h.world.tries["good@one.net"] != 1 || h.world.tries["bad@one.net"] != 1 || h.world.tries["later@one.net"] != 2 {
+			t.Errorf("%v", h.world.tries)
+		}
+		h.empty()
+		h.stop()
+	})
+}
+
+func TestNoReportForReportsAndForTheDeaf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.world.answer = func(string, int) courier.Outcome { return reply(550, 1, 1, "no such user") }
+		h.start()
+		dsn := h.letterTo("a@one.net")
+		dsn.Envelope.From = addr("x@y.z")
+		dsn.Envelope.From.Local, dsn.Envelope.From.Domain = "", ""
+		h.enqueue(dsn)
+		deaf := h.letterTo("b@one.net", "c@one.net", "d@one.net")
+		deaf.Rcpts[0].Notify, deaf.Rcpts[1].Notify, deaf.Rcpts[2].Notify = "NEVER", "DELAY", "delay,failure"
+		h.enqueue(deaf)
+		synctest.Wait()
+		if len(h.reports) != 1 || len(h.reports[0].Rcpts) != 1 || h.reports[0].Rcpts[0].To.Local != "d" {
+			t.Errorf("%+v", h.reports)
+		}
+		if got := h.kinds("a@one.net"); !slices.Equal(got, []journal.Kind{journal.Bounced}) {
+			t.Errorf("events %v", got)
+		}
+		h.empty()
+		h.stop()
+	})
+}
+
+func TestUnresolvableDomain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.world.unknown["null.net"] = status.New(556, 1, 10, "null MX")
+		h.world.unknown["flaky.net"] = status.New(451, 4, 3, "no answer")
+		h.start()
+		h.enqueue(h.letterTo("a@null.net", "b@null.net", "c@flaky.net"))
+		synctest.Wait()
+		if len(h.reports) != 1 || len(h.reports[0].Rcpts) != 2 || h.reports[0].Rcpts[0].Status.String() != "5.1.10" {
+			t.Fatalf("%+v", h.reports)
+		}
+		delete(h.world.unknown, "flaky.net")
+		time.Sleep(7 * time.Minute)
+		synctest.Wait()
+		if h.world.tries["c@flaky.net"] != 1 {
+			t.Error("not tried again")
+		}
+		h.empty()
+		h.stop()
+	})
+}
+
+// A restart neither loses an entry nor repeats what was recorded.
+func TestRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.world.answer = func(to string, n int) courier.Outcome {
+			if strings.HasPrefix(to, "later") && n < 3 {
+				return reply(451, 7, 1, "not yet")
+			}
+			return sent()
+		}
+		h.start()
+		for i := range 20 {
+			h.enqueue(h.letterTo(fmt.Sprintf("ok%d@one.net", i), fmt.Sprintf("later%d@one.net", i)))
+		}
+		synctest.Wait()
+		h.stop()
+		h.rows(40)
+		h.file(h.letterTo("new@one.net")) // a crash between the commit and Enqueued
+		h.open()
+		h.start()
+		synctest.Wait()
+		if h.world.tries["new@one.net"] != 1 || h.world.tries["later3@one.net"] != 1 {
+			t.Errorf("%v", h.world.tries)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		for to, n := range h.world.tries {
+			want := 1
+			if strings.HasPrefix(to, "later") {
+				want = 3
+			}
+			if n != want {
+				t.Errorf("%s was tried %d times", to, n)
+			}
+		}
+		h.empty()
+		h.stop()
+	})
+}
+
+func TestStopWaitsAndThenCutsOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.world.gate = make(chan struct{})
+		h.start()
+		h.enqueue(h.letterTo("a@one.net"))
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		began := time.Now()
+		if err := h.q.Close(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Minute {
+			t.Errorf("closed after %v: %v", time.Since(began), err)
+		}
+		h.rows(2)
+		h.world.gate = nil
+		h.open()
+		h.start()
+		synctest.Wait()
+		if h.world.tries["a@one.net"] != 2 {
+			t.Error("not tried at once after the start")
+		}
+		h.empty()
+		h.stop()
+	})
+}
+
+// A store that takes nothing: no more attempts, nothing lost, later it goes on.
+func TestStoreFailsForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.start()
+		h.world.gate = make(chan struct{})
+		for i := range 10 {
+			h.enqueue(h.letterTo(fmt.Sprintf("a%d@one.net", i)))
+		}
+		synctest.Wait()
+		begun := len(h.world.attempts())
+		h.db.(*memory).setFail(errors.New("disk full"))
+		h.world.gate <- struct{}{} // one is sent, and cannot be recorded
+		synctest.Wait()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		paused := len(h.world.attempts())
+		if paused > begun+1 {
+			t.Errorf("%d attempts began while the store failed", paused-begun)
+		}
+		close(h.world.gate)
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if n := len(h.world.attempts()); n != paused {
+			t.Errorf("%d attempts began while the store failed", n-paused)
+		}
+		h.db.(*memory).setFail(nil)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		for to, n := range h.world.tries {
+			if n != 1 {
+				t.Errorf("%s was sent %d times", to, n)
+			}
+		}
+		if len(h.world.tries) != 10 {
+			t.Errorf("%d of 10 sent", len(h.world.tries))
+		}
+		h.empty()
+		h.stop()
+	})
+}
+
+func TestReporterFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.world.answer = func(to string, _ int) courier.Outcome {
+			if strings.HasPrefix(to, "bad") {
+				return reply(550, 1, 1, "no such user")
+			}
+			return sent()
+		}
+		h.refuse = errors.New("no")
+		h.start()
+		for i := range 20 {
+			h.enqueue(h.letterTo(fmt.Sprintf("bad%d@one.net", i)))
+			h.enqueue(h.letterTo(fmt.Sprintf("good%d@one.net", i)))
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if n := len(h.list(Selector{})); n != 20 {
+			t.Errorf("%d entries left, want the 20 without a report", n)
+		}
+		h.mu.Lock()
+		h.refuse = nil
+		h.mu.Unlock()
+		time.Sleep(20 * time.Minute)
+		synctest.Wait()
+		if len(h.reports) != 20 {
+			t.Errorf("%d reports", len(h.reports))
+		}
+		h.empty()
+		h.stop()
+	})
+}
+
+func TestConcurrencyFollowsTheBacklog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.world.delay = time.Second
+		h.world.perSite, h.world.total = 5, 7
+		h.open()
+		h.start()
+		for i := range 100 {
+			h.enqueue(h.letterTo(fmt.Sprintf("u%d@big.net", i)))
+		}
+		for i := range 10 {
+			h.enqueue(h.letterTo(fmt.Sprintf("u%d@small%d.net", i, i)))
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		small := 0
+		for _, x := range h.world.attempts() {
+			if strings.Contains(x.rcpts[0], "small") {
+				small++
+			}
+		}
+		if small != 10 {
+			t.Errorf("after 10 s %d of 10 small sites were served", small)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if h.world.most["big.net"] != 5 || h.world.mostAll != 7 {
+			t.Errorf("at most %d connections to the big site, %d in all", h.world.most["big.net"], h.world.mostAll)
+		}
+		h.empty()
+		h.stop()
+	})
+}
+
+func TestDamagedBodyIsNotDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		m := h.letterTo("a@one.net")
+		text := h.bodies.by[m.Body]
+		delete(h.bodies.by, m.Body)
+		h.start()
+		h.enqueue(m)
+		synctest.Wait()
+		if list := h.list(Selector{}); len(list) != 1 || list[0].State != Waiting {
+			t.Errorf("%+v", list)
+		}
+		h.bodies.by[m.Body] = text
+		time.Sleep(7 * time.Minute)
+		synctest.Wait()
+		h.empty()
+		h.stop()
+	})
+}
+
+func TestRefs(t *testing.T) {
+	h := newHouse(t)
+	m := h.letterTo("a@one.net", "b@one.net")
+	h.file(m)
+	var got []blob.Ref
+	if err := h.q.Refs(t.Context(), func(r blob.Ref) error { got = append(got, r); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got, []blob.Ref{m.Body}) {
+		t.Errorf("%v", got)
+	}
+}
