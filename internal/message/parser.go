@@ -24,7 +24,7 @@ type Options struct{}
 // gives the same Summary. Besides the header at hand it keeps no more than one
 // partial line of 1,024 bytes.
 type Parser struct {
-	sum    Summary
+	sum    *Summary
 	frames []frame // the entities that are open, the root first
 	parts  int     // entities so far
 
@@ -62,9 +62,21 @@ const (
 
 // NewParser returns a Parser at the start of a message.
 func NewParser(Options) *Parser {
-	p := &Parser{junk: -1, hdr: make([]byte, 0, 4096), frames: make([]frame, 0, 2)}
-	p.open(frame{})
+	p := &Parser{hdr: make([]byte, 0, 4096), frames: make([]frame, 0, 2)}
+	p.Reset()
 	return p
+}
+
+// Reset makes the Parser ready for another message, with the memory it has.
+// Summaries it returned stay as they are.
+func (p *Parser) Reset() {
+	hdr := p.hdr
+	if cap(hdr) > 4*4096 { // a rare one does not keep its memory
+		hdr = make([]byte, 0, 4096)
+	}
+	clear(p.frames[:cap(p.frames)])
+	*p = Parser{sum: &Summary{}, junk: -1, hdr: hdr[:0], frames: p.frames[:0], carry: p.carry[:0], spare: p.spare[:0]}
+	p.open(frame{})
 }
 
 // Parse computes the Summary of a whole message.
@@ -93,13 +105,13 @@ func (p *Parser) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// Finish ends the message and returns its Summary. The Parser is of no use
-// afterwards.
+// Finish ends the message and returns its Summary. After it comes Reset, or
+// nothing.
 func (p *Parser) Finish() *Summary {
 	if len(p.carry) > 0 {
 		p.flush(true)
 	}
-	s := &p.sum
+	s := p.sum
 	s.Size = p.pos
 	s.BareLines = p.hasBare || p.cr != p.lf
 	p.closeTo(0, p.pos, p.lf)

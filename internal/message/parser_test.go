@@ -187,6 +187,21 @@ func parseChunks(raw []byte, size int) *Summary {
 	return p.Finish()
 }
 
+func TestReset(t *testing.T) {
+	p := NewParser(Options{})
+	for range 2 {
+		for name, raw := range vectors(t) {
+			p.Reset()
+			p.Write(raw[:len(raw)/2])
+			p.Reset()
+			p.Write(raw)
+			if got, want := p.Finish(), Parse(raw); !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: a used parser gives\n%+v\nwant\n%+v", name, got, want)
+			}
+		}
+	}
+}
+
 func TestChunking(t *testing.T) {
 	for _, tt := range structures {
 		raw := []byte(crlf(tt.raw))

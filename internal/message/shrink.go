@@ -24,7 +24,7 @@ var rooms = [...]room{
 // shrink cuts the Summary down so that its encoding keeps MaxEncoded. What it
 // cuts depends on the message alone.
 func (p *Parser) shrink() {
-	s := &p.sum
+	s := p.sum
 	// Texts come from the headers; converting charsets makes at most three bytes
 	// of one. Numbers of a part and an envelope take less than 128 bytes.
 	if 3*p.taken+128*p.parts < MaxEncoded {

@@ -82,8 +82,14 @@ type Part struct {
 	BodyEnd     int64 // end of the body, without the CRLF that belongs to the boundary after it
 	Lines       int64 // lines of the body (for text and message/rfc822)
 
-	Parts   []Part    // multipart/*: the children, at least one
-	Message *Embedded // message/rfc822 and message/global: the message inside
+	// Parts are the children of multipart/*, at least one: where they cannot be
+	// known (no boundary, a bound of the parser), one text/plain child without a
+	// header stands for the whole body.
+	Parts []Part
+	// Message is the message inside message/rfc822 and message/global. It is nil
+	// where the message is encoded or a bound of the parser is met: the part is
+	// then a leaf like any other.
+	Message *Embedded
 }
 
 // Embedded is the message inside a message/rfc822 part; it begins at the part's
