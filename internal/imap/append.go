@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"bytes"
 	"time"
 )
 
@@ -33,7 +34,8 @@ func AppendHead(head []byte) (tag string, a Append, ok bool) {
 		p.SP()
 	}
 	p.Take('~')
-	if p.err != nil || p.Peek() != '{' {
+	// The announcement must be all that is left.
+	if p.err != nil || p.Peek() != '{' || bytes.IndexByte(head[p.i:], '}') != len(head)-p.i-1 {
 		return "", Append{}, false
 	}
 	return tag, a, true

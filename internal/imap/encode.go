@@ -95,17 +95,15 @@ func AppendMailbox(b []byte, name string, utf8OK bool) []byte {
 	return AppendAString(b, name, utf8OK)
 }
 
-// DecodeMailbox reads a mailbox name that a client sent. Modified UTF-7 is
-// tried when the client has not enabled UTF-8; a name that is not well formed
-// is taken as it is when it is valid UTF-8.
+// DecodeMailbox reads a mailbox name that a client sent. From a client that has
+// not enabled UTF-8 it is modified UTF-7, or else 8-bit text, which is taken for
+// UTF-8: clients that only look at the capabilities send that.
 func DecodeMailbox(s string, utf8OK bool) (string, bool) {
-	if !utf8OK {
-		if name, ok := DecodeUTF7(s); ok {
-			return name, true
-		}
-		if strings.IndexByte(s, '&') >= 0 {
-			return "", false
-		}
+	for i := 0; i < len(s) && !utf8OK; i++ {
+		utf8OK = s[i] >= 0x80
 	}
-	return s, utf8.ValidString(s)
+	if utf8OK {
+		return s, utf8.ValidString(s)
+	}
+	return DecodeUTF7(s)
 }

@@ -20,7 +20,7 @@ func (s *session) cmdList(p *imap.Parser) (string, error) {
 		s.untagged(`LIST (\Noselect) "/" ""`)
 		return "", nil
 	}
-	infos, err := s.acct.Mailboxes(s.ctx)
+	infos, err := s.names()
 	if err != nil {
 		return "", err
 	}
@@ -47,7 +47,7 @@ func (s *session) cmdLsub(p *imap.Parser) (string, error) {
 		s.untagged(`LSUB (\Noselect) "/" ""`)
 		return "", nil
 	}
-	infos, err := s.acct.Mailboxes(s.ctx)
+	infos, err := s.names()
 	if err != nil {
 		return "", err
 	}
@@ -65,6 +65,28 @@ func (s *session) cmdLsub(p *imap.Parser) (string, error) {
 		s.pressure()
 	}
 	return "", nil
+}
+
+// names lists mailboxes and subscriptions, and the parents that only a
+// subscription speaks of, as LSUB and RECURSIVEMATCH need them.
+func (s *session) names() ([]mailbox.Info, error) {
+	infos, err := s.acct.Mailboxes(s.ctx)
+	if err != nil {
+		return nil, err
+	}
+	known := make(map[string]bool, len(infos))
+	for i := range infos {
+		known[infos[i].Name] = true
+	}
+	for _, in := range infos {
+		for i := 0; i < len(in.Name) && in.Subscribed && !in.Exists; i++ {
+			if parent := in.Name[:i]; in.Name[i] == mailbox.Separator && !known[parent] {
+				known[parent] = true
+				infos = append(infos, mailbox.Info{Name: parent})
+			}
+		}
+	}
+	return infos, nil
 }
 
 func (s *session) decodePatterns(p *imap.Parser, l *imap.List) {

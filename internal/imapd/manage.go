@@ -1,11 +1,13 @@
 package imapd
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"posthouse/internal/imap"
+	"posthouse/internal/mailbox"
 )
 
 // specialUses are the attributes that CREATE may set (RFC 6154 section 2; \All
@@ -29,6 +31,9 @@ func (s *session) cmdCreate(p *imap.Parser) (string, error) {
 		use = specialUses[i]
 	}
 	info, err := s.acct.Create(s.ctx, name, use)
+	if use != "" && errors.Is(err, mailbox.ErrNotAllowed) {
+		return "", refuse("[USEATTR] Another mailbox has this special use")
+	}
 	if err != nil {
 		return "", err
 	}

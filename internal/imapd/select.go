@@ -57,7 +57,7 @@ func (s *session) open(p *imap.Parser, readOnly bool) (string, error) {
 func (s *session) describe(name string) {
 	view := s.sel.view
 	st := view.Status()
-	s.sendFlagLists()
+	s.sendFlagLists(view)
 	s.untagged(fmt.Sprintf("%d EXISTS", view.Len()))
 	if !s.rev2 {
 		s.untagged("0 RECENT")

@@ -206,15 +206,15 @@ func (s *session) surprising(old *mailbox.Snapshot, e *mailbox.Entry, mine *own)
 // announceKeywords sends FLAGS and PERMANENTFLAGS when the mailbox has keywords
 // that the client does not know.
 func (s *session) announceKeywords() {
-	if n := len(s.sel.view.Keywords()); n != s.sel.keywords {
+	now := s.sel.latest()
+	if n := len(now.Keywords()); n != s.sel.keywords {
 		s.sel.keywords = n
-		s.sendFlagLists()
+		s.sendFlagLists(now)
 	}
 }
 
 // sendFlagLists writes FLAGS and PERMANENTFLAGS (RFC 9051 sections 7.1, 7.3.5).
-func (s *session) sendFlagLists() {
-	view := s.sel.view
+func (s *session) sendFlagLists(view *mailbox.Snapshot) {
 	b := append(s.buf(), `* FLAGS (\Answered \Flagged \Deleted \Seen \Draft`...)
 	for _, k := range view.Keywords() {
 		b = append(b, ' ')

@@ -43,10 +43,7 @@ func (s *session) store(p *imap.Parser, uid bool) (string, error) {
 // reportStore sends the flags that STORE leads to, then what others changed.
 func (s *session) reportStore(req *imap.Store, spans []span, res mailbox.StoreResult, uid bool) {
 	now := s.sel.latest()
-	if len(now.Keywords()) != s.sel.keywords {
-		s.sel.keywords = len(now.Keywords())
-		s.sendFlagLists()
-	}
+	s.announceKeywords()
 	failed := failedUIDs(res.Failed)
 	for _, sp := range spans {
 		for pos, old := range s.sel.view.Range(sp.from, sp.to) {

@@ -1,0 +1,284 @@
+package imapd
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"math/big"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"posthouse/internal/blob/refs"
+	"posthouse/internal/blob/segment"
+	"posthouse/internal/clock"
+	"posthouse/internal/id"
+	"posthouse/internal/kv"
+	"posthouse/internal/kv/pebble"
+	"posthouse/internal/mailbox"
+	"posthouse/internal/sasl"
+)
+
+// now is the time in the tests.
+var now = time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)
+
+// house is a server on a real store, with the accounts alice (1) and bob (2).
+type house struct {
+	t     testing.TB
+	store *mailbox.Store
+	srv   *Server
+	addr  string
+	done  chan error
+	db    kv.Store
+}
+
+// people is the Backend of the tests: everybody's password is "secret".
+type people struct{ store *mailbox.Store }
+
+func (p people) Authenticator(netip.Addr, string) sasl.Authenticator { return p }
+
+func (p people) Account(ctx context.Context, acct id.Account) (*mailbox.Account, error) {
+	return p.store.Account(ctx, acct)
+}
+
+func (p people) NewIncoming(ctx context.Context) (*mailbox.Incoming, error) {
+	return p.store.NewIncoming(ctx)
+}
+
+func (p people) Authenticate(_ context.Context, login, password string) (sasl.Identity, error) {
+	n := map[string]id.Account{"alice": 1, "bob": 2}[login]
+	switch {
+	case login == "slow":
+		return sasl.Identity{}, sasl.ErrThrottled
+	case n == 0 || password != "secret":
+		return sasl.Identity{}, sasl.ErrCredentials
+	}
+	return sasl.Identity{Account: n, Login: login}, nil
+}
+
+func (p people) Scram(context.Context, string) (sasl.ScramSecret, error) {
+	return sasl.ScramSecret{}, errors.New("not here")
+}
+
+func (p people) ScramDone(context.Context, string, bool) (sasl.Identity, error) {
+	return sasl.Identity{}, errors.New("not here")
+}
+
+func newStore(t testing.TB) (*mailbox.Store, kv.Store) {
+	t.Helper()
+	dir := t.TempDir()
+	db, err := pebble.Open(filepath.Join(dir, "kv"), pebble.Options{})
+	must(t, err)
+	bodies, err := segment.Open(filepath.Join(dir, "blob"), segment.Options{})
+	must(t, err)
+	store, err := mailbox.Open(db, bodies, refs.New(bodies), mailbox.Options{Clock: clock.NewFake(now), MaxMessageSize: 1 << 20})
+	must(t, err)
+	t.Cleanup(func() {
+		must(t, store.Close())
+		must(t, db.Close())
+		must(t, bodies.Close())
+	})
+	for _, acct := range []id.Account{1, 2} {
+		must(t, db.Update(context.Background(), kv.Partitions{kv.AccountPartition(uint64(acct))}, func(tx kv.Tx) error {
+			return store.CreateTx(tx, acct)
+		}))
+	}
+	return store, db
+}
+
+func newHouse(t testing.TB, change ...func(*Config)) *house {
+	t.Helper()
+	store, db := newStore(t)
+	cfg := Config{
+		Hostname: "mx.example.test", Version: "test", AllowPlaintext: true,
+		MaxMessageSize: 1 << 20, Clock: testClock{},
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	h := &house{t: t, store: store, db: db, srv: New(cfg, people{store}), done: make(chan error, 1)}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	h.addr = l.Addr().String()
+	go func() { h.done <- h.srv.Serve(l) }()
+	t.Cleanup(h.stop)
+	return h
+}
+
+// testClock stands still for dates; its timers are real, for Shutdown.
+type testClock struct{ clock.System }
+
+func (testClock) Now() time.Time { return now }
+
+func (h *house) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := h.srv.Shutdown(ctx); err != nil {
+		h.t.Error("shutdown:", err)
+	}
+	if err := <-h.done; !errors.Is(err, ErrClosed) {
+		h.t.Error("serve:", err)
+	}
+	if n := h.srv.Sessions(); n != 0 {
+		h.t.Error(n, "sessions are left")
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// client is the other end of a conversation.
+type client struct {
+	t testing.TB
+	c net.Conn
+	r *bufio.Reader
+}
+
+func (h *house) dial() *client {
+	h.t.Helper()
+	c, err := net.Dial("tcp", h.addr)
+	must(h.t, err)
+	h.t.Cleanup(func() { c.Close() })
+	must(h.t, c.SetDeadline(time.Now().Add(30*time.Second)))
+	cl := &client{h.t, c, bufio.NewReader(c)}
+	if l := cl.line(); !strings.HasPrefix(l, "* OK ") {
+		h.t.Fatalf("greeting: %q", l)
+	}
+	return cl
+}
+
+// login is dial for alice, with a mailbox selected unless box is "".
+func (h *house) login(box string) *client {
+	h.t.Helper()
+	c := h.dial()
+	c.ok("LOGIN alice secret")
+	if box != "" {
+		c.ok("SELECT " + box)
+	}
+	return c
+}
+
+func (c *client) line() string {
+	c.t.Helper()
+	l, err := c.r.ReadString('\n')
+	if err != nil {
+		c.t.Fatalf("reading: %v (after %q)", err, l)
+	}
+	return strings.TrimSuffix(l, "\r\n")
+}
+
+func (c *client) send(text string) {
+	c.t.Helper()
+	_, err := c.c.Write([]byte(text))
+	must(c.t, err)
+}
+
+// do sends a command and gives the untagged lines and the tagged one, without tag.
+func (c *client) do(command string) (untagged []string, tagged string) {
+	c.t.Helper()
+	c.send("x " + command + "\r\n")
+	return c.reply("x")
+}
+
+func (c *client) reply(tag string) (untagged []string, tagged string) {
+	c.t.Helper()
+	for {
+		l := c.line()
+		if rest, ok := strings.CutPrefix(l, tag+" "); ok {
+			return untagged, rest
+		}
+		untagged = append(untagged, l)
+	}
+}
+
+func (c *client) ok(command string) []string {
+	c.t.Helper()
+	lines, tagged := c.do(command)
+	if !strings.HasPrefix(tagged, "OK ") {
+		c.t.Fatalf("%s: %s", command, tagged)
+	}
+	return lines
+}
+
+// appendMail files a message by APPEND.
+func (c *client) appendMail(box, args, text string) {
+	c.t.Helper()
+	c.ok("APPEND " + box + " " + args + "{" + strconv.Itoa(len(text)) + "+}\r\n" + text)
+}
+
+// talk runs a conversation: "C:" lines are sent, "S:" lines must come, "~" in
+// them stands for anything.
+func (c *client) talk(script string) {
+	c.t.Helper()
+	for _, l := range strings.Split(strings.TrimSpace(script), "\n") {
+		l = strings.TrimSpace(l)
+		switch {
+		case l == "" || strings.HasPrefix(l, "#"):
+		case strings.HasPrefix(l, "C: "):
+			c.send(l[3:] + "\r\n")
+		case l == "C:":
+			c.send("\r\n")
+		case strings.HasPrefix(l, "S:"):
+			want := strings.TrimPrefix(l[2:], " ")
+			if got := c.line(); !glob(want, got) {
+				c.t.Fatalf("got  %q\nwant %q", got, want)
+			}
+		default:
+			c.t.Fatalf("bad script line %q", l)
+		}
+	}
+}
+
+func glob(pattern, s string) bool {
+	re := strings.ReplaceAll(regexp.QuoteMeta(pattern), "~", ".*")
+	return regexp.MustCompile("^" + re + "$").MatchString(s)
+}
+
+// closed checks that the server hangs up.
+func (c *client) closed() {
+	c.t.Helper()
+	if b, err := c.r.ReadByte(); err == nil {
+		c.t.Fatalf("still open, sent %q", b)
+	}
+}
+
+// testTLS makes a server configuration with a certificate for localhost.
+func testTLS(t testing.TB) (server, cl *tls.Config) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
+	must(t, err)
+	leaf, err := x509.ParseCertificate(der)
+	must(t, err)
+	pool := x509.NewCertPool()
+	pool.AddCert(leaf)
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}},
+		&tls.Config{RootCAs: pool, ServerName: "localhost"}
+}
+
+func contains(lines []string, want string) bool {
+	for _, l := range lines {
+		if glob(want, l) {
+			return true
+		}
+	}
+	return false
+}
+
+const simple = "From: Ann <ann@example.org>\r\nTo: alice@example.test\r\nSubject: hello\r\nDate: Mon, 6 May 2024 07:00:00 +0000\r\nMessage-ID: <1@example.org>\r\n\r\nline one\r\nline two\r\n"
