@@ -25,6 +25,8 @@ type Config struct {
 	Outbound Outbound `toml:"outbound"`
 	Store    Store    `toml:"store"`
 	Log      Log      `toml:"log"`
+
+	at places // where the keys were given
 }
 
 // Listen is where to listen: "host:port", "[::]:25", ":25" or

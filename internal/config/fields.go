@@ -25,7 +25,11 @@ func fields(c *Config) []field { return appendFields(nil, "", reflect.ValueOf(c)
 
 func appendFields(list []field, prefix string, v reflect.Value) []field {
 	for i := range v.NumField() {
-		key := prefix + v.Type().Field(i).Tag.Get("toml")
+		tag := v.Type().Field(i).Tag.Get("toml")
+		if tag == "" {
+			continue
+		}
+		key := prefix + tag
 		f := v.Field(i)
 		if _, text := f.Addr().Interface().(encoding.TextUnmarshaler); !text && f.Kind() == reflect.Struct {
 			list = appendFields(list, key+".", f)

@@ -54,11 +54,23 @@ func Parse(source string, doc []byte, env []string) (*Config, error) {
 	if c.Hostname == "" {
 		c.Hostname = machineName()
 	}
-	v := validator{c: c, at: at, source: source}
+	c.at = at
+	v := validator{c: c, source: source}
 	if err := v.all(); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// Errorf is an *Error about a key that only shows later to be wrong, such as
+// "listen.smtp[0]" when its port is taken; it tells where the key was given.
+func (c *Config) Errorf(key, format string, args ...any) error {
+	for near := key; near != ""; near = near[:max(0, strings.LastIndexAny(near, ".["))] {
+		if at, ok := c.at[near]; ok {
+			return at.errorf(key, format, args...)
+		}
+	}
+	return place{source: "configuration"}.errorf(key, format, args...)
 }
 
 // machineName is the system's host name, or "localhost" when it is none that

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -17,7 +18,6 @@ import (
 // validator checks what values mean, and says where the first wrong one stands.
 type validator struct {
 	c      *Config
-	at     places
 	source string
 	err    error
 }
@@ -34,22 +34,17 @@ func (v *validator) all() error {
 	return v.err
 }
 
-// fail notes a fault. The position is that of the nearest key that was given.
+// fail notes a fault, the first one only.
 func (v *validator) fail(key, format string, args ...any) {
 	if v.err != nil {
 		return
 	}
-	for near := key; near != ""; near = near[:max(0, strings.LastIndexAny(near, ".["))] {
-		if at, ok := v.at[near]; ok {
-			v.err = at.errorf(key, format, args...)
-			return
-		}
+	err := v.c.Errorf(key, format, args...)
+	var e *Error
+	if errors.As(err, &e) && e.Line == 0 && e.Source == "configuration" && v.source != "" {
+		e.Source = v.source
 	}
-	source := v.source
-	if source == "" {
-		source = "configuration"
-	}
-	v.err = place{source: source}.errorf(key, format, args...)
+	v.err = err
 }
 
 func (v *validator) oneOf(key, value string, allowed ...string) {
