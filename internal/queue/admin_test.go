@@ -76,20 +76,20 @@ func TestHoldReleaseDrop(t *testing.T) {
 		h.start()
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()
-		if h.world.tries["a@one.net"] != 2 || h.world.tries["b@two.net"] != 1 {
-			t.Errorf("%v", h.world.tries)
+		if h.world.tried("a@one.net") != 2 || h.world.tried("b@two.net") != 1 {
+			t.Errorf("%v", h.world.all())
 		}
 		do(t, 0, h.q.Retry, Selector{})
 		do(t, 1, h.q.Drop, Selector{ID: string(first.Envelope.ID) + ".1"})
 		do(t, 1, h.q.Release, Selector{})
 		synctest.Wait()
-		if h.world.tries["b@two.net"]+h.world.tries["c@two.net"] != 3 {
-			t.Errorf("%v", h.world.tries)
+		if h.world.tried("b@two.net")+h.world.tried("c@two.net") != 3 {
+			t.Errorf("%v", h.world.all())
 		}
 		if got := h.kinds("b@two.net"); !slices.Equal(got, []journal.Kind{journal.Attempted, journal.Held, journal.Dropped}) {
 			t.Errorf("%v", got)
 		}
-		if len(h.reports) != 0 {
+		if len(h.told()) != 0 {
 			t.Error("somebody was told")
 		}
 		h.empty()
@@ -144,7 +144,7 @@ func TestHoldAndDropWhileTrying(t *testing.T) {
 				}
 				do(t, 1, h.q.Drop, Selector{})
 			}
-			for _, d := range h.reports {
+			for _, d := range h.told() {
 				if d.Rcpts[0].To.Local == "drop" {
 					t.Error("the sender of a dropped message was told")
 				}

@@ -130,6 +130,17 @@ func (b *bodies) add(text string) blob.Ref {
 	return r
 }
 
+// set puts a text in place of a body's, or with nil takes it away.
+func (b *bodies) set(r blob.Ref, text []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if text == nil {
+		delete(b.by, r)
+	} else {
+		b.by[r] = text
+	}
+}
+
 func (b *bodies) Create(context.Context) (blob.Writer, error) { return nil, errors.ErrUnsupported }
 func (b *bodies) Open(r blob.Ref) (blob.Body, error) {
 	b.mu.Lock()
@@ -265,6 +276,15 @@ func (w *world) attempts() []try {
 	return slices.Clone(w.log)
 }
 
+// tried is how often a recipient was tried; all is that for everybody.
+func (w *world) tried(to string) int { return w.all()[to] }
+
+func (w *world) all() map[string]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.tries)
+}
+
 // house is a queue with everything around it.
 type house struct {
 	t      *testing.T
@@ -338,6 +358,19 @@ func (h *house) Report(ctx context.Context, d *report.DSN, also func(kv.Tx) erro
 	return nil
 }
 
+// told is the reports filed, written their texts.
+func (h *house) told() []*report.DSN {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.reports)
+}
+
+func (h *house) written() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.texts)
+}
+
 const letter = "Return-Path: <x@y>\r\nSubject: hello\r\nMessage-ID: <m@example.test>\r\n\r\ntext\r\n"
 
 // letterTo is a message as intake hands it over.
@@ -401,10 +434,12 @@ func (h *house) empty() {
 	if err != nil || len(list) > 0 {
 		h.t.Errorf("left in the queue: %v, %v", list, err)
 	}
+	h.rows(0)
+	h.bodies.mu.Lock()
+	defer h.bodies.mu.Unlock()
 	if n := len(h.bodies.by); n > 0 {
 		h.t.Errorf("%d bodies are left", n)
 	}
-	h.rows(0)
 }
 
 // rows checks the number of queue rows and verifies them.

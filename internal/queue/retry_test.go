@@ -18,7 +18,7 @@ import (
 func TestScheduleProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := Options{
-			FirstRetry:  time.Duration(rapid.Int64Range(int64(time.Second), int64(time.Hour)).Draw(t, "first")),
+			FirstRetry:  time.Duration(rapid.Int64Range(int64(time.Minute), int64(time.Hour)).Draw(t, "first")),
 			ExpireAfter: time.Duration(rapid.Int64Range(int64(time.Minute), int64(10*24*time.Hour)).Draw(t, "expire")),
 			DelayNotice: time.Duration(rapid.Int64Range(-1, int64(24*time.Hour)).Draw(t, "notice")),
 		}
