@@ -27,7 +27,9 @@ func level(l zapcore.Level) slog.Level {
 }
 
 // Enabled is zapcore.Core.
-func (b zapBridge) Enabled(l zapcore.Level) bool { return b.log.Enabled(context.Background(), level(l)) }
+func (b zapBridge) Enabled(l zapcore.Level) bool {
+	return b.log.Enabled(context.Background(), level(l))
+}
 
 // With is zapcore.Core.
 func (b zapBridge) With(fields []zapcore.Field) zapcore.Core {

@@ -1,0 +1,200 @@
+package httpd
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"posthouse/internal/admin"
+	"posthouse/internal/queue"
+)
+
+// Paths of the admin API; the Client uses the same.
+const (
+	pathDomains   = "/admin/v1/domains"
+	pathAccounts  = "/admin/v1/accounts"
+	pathPasswords = "/admin/v1/passwords"
+	pathQuotas    = "/admin/v1/quotas"
+	pathAliases   = "/admin/v1/aliases"
+	pathQueue     = "/admin/v1/queue"
+	pathTraces    = "/admin/v1/traces"
+)
+
+// body wraps what an operation takes or gives.
+type body[T any] struct{ Body T }
+
+// named is an operation on one thing, named in the query: addresses hold
+// characters that paths would have to escape.
+type named struct {
+	Name string `query:"name" required:"true" doc:"the domain, address or identifier"`
+}
+
+type newDomain struct {
+	Name string `json:"name"`
+}
+
+type credentials struct {
+	Address  string `json:"address"`
+	Password string `json:"password,omitempty" doc:"made up and given back when empty"`
+}
+
+type quota struct {
+	Address string `json:"address"`
+	Bytes   int64  `json:"bytes" minimum:"0"`
+}
+
+type selector struct {
+	Domain    string `query:"domain"`
+	Sender    string `query:"sender"`
+	ID        string `query:"id"`
+	OlderThan string `query:"older_than" doc:"a duration such as 90m"`
+}
+
+type changed struct {
+	Count int `json:"count"`
+}
+
+func (s selector) selector() (queue.Selector, error) {
+	sel := queue.Selector{Domain: s.Domain, Sender: s.Sender, ID: s.ID}
+	if s.OlderThan != "" {
+		d, err := time.ParseDuration(s.OlderThan)
+		if err != nil {
+			return sel, huma.Error422UnprocessableEntity("older_than: " + err.Error())
+		}
+		sel.OlderThan = d
+	}
+	return sel, nil
+}
+
+// problem turns an error into RFC 9457 problem details.
+func problem(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, admin.ErrNotFound):
+		return huma.Error404NotFound(err.Error())
+	case errors.Is(err, admin.ErrExists), errors.Is(err, admin.ErrConflict):
+		return huma.Error409Conflict(err.Error())
+	case errors.Is(err, admin.ErrInvalid):
+		return huma.Error422UnprocessableEntity(err.Error())
+	}
+	return huma.Error500InternalServerError(err.Error())
+}
+
+// op registers one operation.
+func op[I, O any](api huma.API, method, path, id, summary string, fn func(context.Context, *I) (*O, error)) {
+	huma.Register(api, huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary},
+		func(ctx context.Context, in *I) (*O, error) {
+			out, err := fn(ctx, in)
+			return out, problem(err)
+		})
+}
+
+// get registers an operation that gives something for no more than a query.
+func get[I, T any](api huma.API, path, id, summary string, fn func(context.Context, *I) (T, error)) {
+	op(api, http.MethodGet, path, id, summary, func(ctx context.Context, in *I) (*body[T], error) {
+		v, err := fn(ctx, in)
+		return &body[T]{v}, err
+	})
+}
+
+// do registers an operation that changes something and gives nothing back.
+func do[I any](api huma.API, method, path, id, summary string, fn func(context.Context, *I) error) {
+	op(api, method, path, id, summary, func(ctx context.Context, in *I) (*struct{}, error) {
+		return nil, fn(ctx, in)
+	})
+}
+
+func adminHandler(a admin.API, version string) http.Handler {
+	mux := http.NewServeMux()
+	cfg := huma.DefaultConfig("Posthouse admin API", version)
+	cfg.DocsPath = ""     // the page would fetch its scripts from elsewhere
+	cfg.CreateHooks = nil // no "$schema" in bodies
+	api := humago.New(mux, cfg)
+	registerDomains(api, a)
+	registerAccounts(api, a)
+	registerAliases(api, a)
+	registerQueue(api, a)
+	return mux
+}
+
+func registerDomains(api huma.API, a admin.API) {
+	get(api, pathDomains, "list-domains", "List the domains", func(ctx context.Context, _ *struct{}) ([]admin.Domain, error) {
+		return a.Domains(ctx)
+	})
+	op(api, http.MethodPost, pathDomains, "add-domain", "Add a domain", func(ctx context.Context, in *body[newDomain]) (*body[admin.Domain], error) {
+		d, err := a.AddDomain(ctx, in.Body.Name)
+		return &body[admin.Domain]{d}, err
+	})
+	do(api, http.MethodDelete, pathDomains, "remove-domain", "Remove a domain", func(ctx context.Context, in *named) error {
+		return a.RemoveDomain(ctx, in.Name)
+	})
+	get(api, pathDomains+"/dns", "domain-dns", "The records that should stand", func(ctx context.Context, in *named) ([]admin.Record, error) {
+		return a.DomainDNS(ctx, in.Name)
+	})
+	get(api, pathDomains+"/check", "check-domain", "What stands", func(ctx context.Context, in *named) ([]admin.Check, error) {
+		return a.CheckDomain(ctx, in.Name)
+	})
+}
+
+func registerAccounts(api huma.API, a admin.API) {
+	get(api, pathAccounts, "list-accounts", "List the accounts", func(ctx context.Context, _ *struct{}) ([]admin.Account, error) {
+		return a.Accounts(ctx)
+	})
+	op(api, http.MethodPost, pathAccounts, "add-account", "Add an account", func(ctx context.Context, in *body[credentials]) (*body[admin.NewAccount], error) {
+		n, err := a.AddAccount(ctx, in.Body.Address, in.Body.Password)
+		return &body[admin.NewAccount]{n}, err
+	})
+	do(api, http.MethodDelete, pathAccounts, "remove-account", "Remove an account and its mail", func(ctx context.Context, in *named) error {
+		return a.RemoveAccount(ctx, in.Name)
+	})
+	op(api, http.MethodPut, pathPasswords, "set-password", "Set a password", func(ctx context.Context, in *body[credentials]) (*body[admin.NewAccount], error) {
+		n, err := a.SetPassword(ctx, in.Body.Address, in.Body.Password)
+		return &body[admin.NewAccount]{n}, err
+	})
+	do(api, http.MethodPut, pathQuotas, "set-quota", "Set a quota", func(ctx context.Context, in *body[quota]) error {
+		return a.SetQuota(ctx, in.Body.Address, in.Body.Bytes)
+	})
+}
+
+func registerAliases(api huma.API, a admin.API) {
+	get(api, pathAliases, "list-aliases", "List the aliases", func(ctx context.Context, _ *struct{}) ([]admin.Alias, error) {
+		return a.Aliases(ctx)
+	})
+	do(api, http.MethodPut, pathAliases, "set-alias", "Add or replace an alias", func(ctx context.Context, in *body[admin.Alias]) error {
+		return a.SetAlias(ctx, in.Body)
+	})
+	do(api, http.MethodDelete, pathAliases, "remove-alias", "Remove an alias", func(ctx context.Context, in *named) error {
+		return a.RemoveAlias(ctx, in.Name)
+	})
+}
+
+func registerQueue(api huma.API, a admin.API) {
+	get(api, pathQueue, "list-queue", "List queue entries", func(ctx context.Context, in *selector) ([]queue.Entry, error) {
+		sel, err := in.selector()
+		if err != nil {
+			return nil, err
+		}
+		return a.Queue(ctx, sel)
+	})
+	get(api, pathQueue+"/entry", "show-queue-entry", "Show one entry", func(ctx context.Context, in *named) (queue.Entry, error) {
+		return a.QueueEntry(ctx, in.Name)
+	})
+	for _, verb := range []admin.QueueVerb{admin.QueueRetry, admin.QueueHold, admin.QueueRelease, admin.QueueDrop} {
+		op(api, http.MethodPost, pathQueue+"/"+string(verb), string(verb)+"-queue", "Change queue entries", func(ctx context.Context, in *selector) (*body[changed], error) {
+			sel, err := in.selector()
+			if err != nil {
+				return nil, err
+			}
+			n, err := a.QueueDo(ctx, verb, sel)
+			return &body[changed]{changed{n}}, err
+		})
+	}
+	get(api, pathTraces, "trace", "The story of a message", func(ctx context.Context, in *named) ([]admin.Story, error) {
+		return a.Trace(ctx, in.Name)
+	})
+}

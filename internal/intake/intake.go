@@ -1,0 +1,234 @@
+// Package intake is what happens between the last byte of a message and its
+// 250: check, route, file, commit. One transaction makes a message durable
+// everywhere it goes: in every mailbox here, in the queue for every recipient
+// elsewhere, in the journal.
+package intake
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"posthouse/internal/blob/refs"
+	"posthouse/internal/clock"
+	"posthouse/internal/directory"
+	"posthouse/internal/envelope"
+	"posthouse/internal/id"
+	"posthouse/internal/journal"
+	"posthouse/internal/kv"
+	"posthouse/internal/mailbox"
+	"posthouse/internal/queue"
+	"posthouse/internal/smtp"
+	"posthouse/internal/status"
+)
+
+// DefaultMaxHops is how many Received fields a message may have before it is
+// taken to be in a loop (RFC 5321 section 6.3 asks for at least 100).
+const DefaultMaxHops = 100
+
+// Options of an Intake. All but Catch, MaxHops and Log are needed.
+type Options struct {
+	DB        kv.Store
+	Counts    *refs.Counter
+	Mailboxes *mailbox.Store
+	Directory *directory.Directory
+	Queue     queue.Enqueuer
+	Journal   *journal.Journal
+	Clock     clock.Clock
+	Log       *slog.Logger
+	Hostname  string
+	MaxHops   int
+	// Catch, when set, is where mail for elsewhere is filed instead of being
+	// sent: "posthouse dev" lets nothing out of the house.
+	Catch *Catch
+}
+
+// Catch is a mailbox that takes mail for elsewhere.
+type Catch struct {
+	Account id.Account
+	Mailbox string
+}
+
+// Intake takes messages in. Safe for concurrent use.
+type Intake struct{ opt Options }
+
+// New makes an Intake.
+func New(opt Options) *Intake {
+	if opt.MaxHops == 0 {
+		opt.MaxHops = DefaultMaxHops
+	}
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Intake{opt: opt}
+}
+
+// Mail judges the reverse-path of env, whose Origin is filled in.
+func (in *Intake) Mail(ctx context.Context, env *envelope.Envelope) error {
+	if env.Origin.Account == 0 || env.From.IsZero() {
+		// The null reverse-path belongs to nobody; users' programs send
+		// disposition notifications with it (RFC 8098 section 3).
+		return nil
+	}
+	own, err := in.opt.Directory.MaySend(ctx, env.Origin.Account, env.From)
+	if err != nil {
+		return status.Internal(err)
+	}
+	if !own {
+		return status.New(553, 7, 1, "Sender address is not yours to use")
+	}
+	return nil
+}
+
+// Rcpt judges one recipient: whether mail for it is delivered or relayed for
+// this client, and whether it would fit.
+func (in *Intake) Rcpt(ctx context.Context, env *envelope.Envelope, r envelope.Rcpt) error {
+	targets, err := in.opt.Directory.Resolve(ctx, r.To)
+	switch {
+	case errors.Is(err, directory.ErrNotLocal):
+		if env.Origin.Account != 0 {
+			return nil
+		}
+		return status.New(550, 7, 1, "Relaying denied: log in to send to other domains")
+	case err != nil:
+		return routeError(err)
+	}
+	// One target with room is enough: for the others the sender gets a report.
+	var full error
+	for _, t := range targets {
+		if t.Account.ID == 0 {
+			return nil
+		}
+		err := in.room(ctx, t.Account, env.Size)
+		if err == nil {
+			return nil
+		}
+		full = err
+	}
+	return full
+}
+
+// routeError puts a failed Resolve into words.
+func routeError(err error) error {
+	switch {
+	case errors.Is(err, directory.ErrNoUser):
+		return status.Wrap(err, 550, 1, 1, "No such user here")
+	case errors.Is(err, directory.ErrAliasLoop):
+		return status.Wrap(err, 554, 4, 6, "Address leads to itself")
+	case errors.Is(err, directory.ErrNotLocal):
+		return status.Wrap(err, 550, 7, 1, "Domain does not live here")
+	}
+	return status.Of(err)
+}
+
+// room tells whether size more bytes fit into an account: nil, 452 4.2.2 when
+// they do not now, 552 5.2.2 when they never will.
+func (in *Intake) room(ctx context.Context, a directory.Account, size int64) error {
+	if a.Quota == 0 {
+		return nil
+	}
+	usage, err := in.opt.Mailboxes.Usage(ctx, a.ID)
+	switch {
+	case err != nil:
+		return status.Internal(err)
+	case size > a.Quota:
+		return status.New(552, 2, 2, "Message is larger than the mailbox may hold")
+	case usage.Bytes >= a.Quota || usage.Bytes+size > a.Quota:
+		return status.New(452, 2, 2, "Mailbox is full")
+	}
+	return nil
+}
+
+// local is one mailbox a message goes to.
+type local struct {
+	account directory.Account
+	mailbox string
+	rcpts   []int // indices into the envelope of the recipients that led here
+	err     error // refused: over quota
+}
+
+// remote is one recipient elsewhere.
+type remote struct {
+	queue.Rcpt
+	rcpt int
+	err  error
+}
+
+// route is where a message goes: every account once, every address elsewhere
+// once.
+type route struct {
+	locals  []*local
+	remotes []*remote
+	errs    []error // per recipient: could not be routed
+}
+
+func (in *Intake) route(ctx context.Context, env *envelope.Envelope) (*route, error) {
+	r := &route{errs: make([]error, len(env.Rcpts))}
+	accounts := make(map[id.Account]*local, len(env.Rcpts))
+	elsewhere := make(map[string]bool)
+	for i, rcpt := range env.Rcpts {
+		targets, err := in.opt.Directory.Resolve(ctx, rcpt.To)
+		if errors.Is(err, directory.ErrNotLocal) {
+			targets, err = []directory.Target{{Address: rcpt.To}}, nil
+		}
+		if err != nil {
+			// Accepted at RCPT and gone since.
+			r.errs[i] = routeError(err)
+			continue
+		}
+		for _, t := range targets {
+			if t.Account.ID == 0 {
+				r.addRemote(elsewhere, i, rcpt, t)
+				continue
+			}
+			r.addLocal(accounts, i, t.Account, "INBOX")
+		}
+	}
+	if in.opt.Catch != nil && len(r.remotes) > 0 {
+		if err := in.catch(ctx, r, accounts); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func (r *route) addLocal(seen map[id.Account]*local, rcpt int, a directory.Account, box string) {
+	l := seen[a.ID]
+	if l == nil {
+		l = &local{account: a, mailbox: box}
+		seen[a.ID] = l
+		r.locals = append(r.locals, l)
+	}
+	l.rcpts = append(l.rcpts, rcpt)
+}
+
+func (r *route) addRemote(seen map[string]bool, rcpt int, from envelope.Rcpt, t directory.Target) {
+	if key := t.Address.Key(); seen[key] {
+		return
+	} else {
+		seen[key] = true
+	}
+	to := remote{rcpt: rcpt, Rcpt: queue.Rcpt{Rcpt: from}}
+	to.To = t.Address
+	if t.Via != (smtp.Address{}) {
+		// Mail that an alias sends out of the house carries the alias, so that
+		// it is known again if it comes back.
+		to.Prepend = deliveredTo + " " + t.Via.String() + "\r\n"
+	}
+	r.remotes = append(r.remotes, &to)
+}
+
+// catch turns the recipients elsewhere into one local delivery.
+func (in *Intake) catch(ctx context.Context, r *route, accounts map[id.Account]*local) error {
+	account, err := in.opt.Directory.AccountByID(ctx, in.opt.Catch.Account)
+	if err != nil {
+		return status.Internal(err)
+	}
+	l := &local{account: account, mailbox: in.opt.Catch.Mailbox}
+	for _, out := range r.remotes {
+		l.rcpts = append(l.rcpts, out.rcpt)
+	}
+	r.locals = append(r.locals, l)
+	r.remotes = nil
+	return nil
+}

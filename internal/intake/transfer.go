@@ -1,0 +1,304 @@
+package intake
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"posthouse/internal/blob"
+	"posthouse/internal/envelope"
+	"posthouse/internal/id"
+	"posthouse/internal/journal"
+	"posthouse/internal/mailbox"
+	"posthouse/internal/message"
+	"posthouse/internal/smtp"
+	"posthouse/internal/status"
+)
+
+// deliveredTo is the field by which a message that left through an alias is
+// known again.
+const deliveredTo = "Delivered-To:"
+
+// maxHead is how much of a message's header is looked at for loops and for
+// the From field, in bytes.
+const maxHead = 256 << 10
+
+// Transfer takes one message's content. Not safe for concurrent use.
+type Transfer struct {
+	in       *Intake
+	env      *envelope.Envelope
+	route    *route
+	incoming *mailbox.Incoming
+	head     []byte // the header as the client sent it, at most maxHead bytes
+	headDone bool
+	skip     int // length of the Return-Path line
+	began    time.Time
+	routed   time.Duration
+}
+
+// Begin starts the transfer of a message for env's recipients. It gives the
+// envelope its ID and time, and writes the trace fields.
+func (in *Intake) Begin(ctx context.Context, env *envelope.Envelope) (*Transfer, error) {
+	now := in.opt.Clock.Now()
+	if env.ID == "" {
+		env.ID = id.New(now)
+	}
+	env.Received = now
+	if env.Tenant == "" {
+		env.Tenant = envelope.MainTenant
+	}
+	if env.Stream == "" {
+		env.Stream = envelope.Person
+	}
+	r, err := in.route(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	incoming, err := in.opt.Mailboxes.NewIncoming(ctx)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	t := &Transfer{in: in, env: env, route: r, incoming: incoming, began: now, routed: in.opt.Clock.Now().Sub(now)}
+	if err := t.writeTrace(); err != nil {
+		incoming.Abort()
+		return nil, storeError(err)
+	}
+	return t, nil
+}
+
+// writeTrace puts Return-Path and Received before the message (RFC 5321
+// section 4.4). Return-Path is for final delivery only; the courier skips it.
+func (t *Transfer) writeTrace() error {
+	var b strings.Builder
+	if len(t.route.locals) > 0 {
+		fmt.Fprintf(&b, "Return-Path: <%s>\r\n", t.env.From)
+		t.skip = b.Len()
+	}
+	b.WriteString(receivedField(t.env, t.in.opt.Hostname))
+	_, err := t.incoming.Write([]byte(b.String()))
+	return err
+}
+
+// receivedField is the Received field for a message (RFC 5321 section 4.4).
+func receivedField(env *envelope.Envelope, hostname string) string {
+	var b strings.Builder
+	b.WriteString("Received:")
+	o := &env.Origin
+	if o.Helo != "" {
+		b.WriteString(" from " + o.Helo)
+		if addr := o.Remote.Addr(); addr.IsValid() {
+			b.WriteString(" (" + addressLiteral(addr) + ")")
+		}
+		b.WriteString("\r\n\t")
+	} else {
+		b.WriteByte(' ')
+	}
+	b.WriteString("by " + hostname + " (Posthouse)")
+	if o.Protocol != "" {
+		b.WriteString(" with " + o.Protocol)
+	}
+	b.WriteString(" id " + string(env.ID))
+	if o.TLS != "" {
+		b.WriteString("\r\n\t(" + o.TLS + ")")
+	}
+	if len(env.Rcpts) == 1 {
+		// More recipients would be told of each other (RFC 5321 section 7.6).
+		fmt.Fprintf(&b, "\r\n\tfor <%s>", env.Rcpts[0].To)
+	}
+	b.WriteString(";\r\n\t" + env.Received.Format("Mon, 02 Jan 2006 15:04:05 -0700") + "\r\n")
+	return b.String()
+}
+
+// Write takes content, with dots removed.
+func (t *Transfer) Write(p []byte) (int, error) {
+	if !t.headDone {
+		t.keepHead(p)
+	}
+	n, err := t.incoming.Write(p)
+	if err != nil {
+		err = storeError(err)
+	}
+	return n, err
+}
+
+// keepHead collects the header, up to the empty line.
+func (t *Transfer) keepHead(p []byte) {
+	from := max(0, len(t.head)-3)
+	t.head = append(t.head, p[:min(len(p), maxHead-len(t.head))]...)
+	if end := headEnd(t.head, from); end >= 0 {
+		t.head, t.headDone = t.head[:end], true
+	} else if len(t.head) >= maxHead {
+		t.headDone = true
+	}
+}
+
+// headEnd finds the empty line that ends a header: the length of the header
+// without it, or -1. The search begins at from.
+func headEnd(b []byte, from int) int {
+	if bytes.HasPrefix(b, []byte("\r\n")) || bytes.HasPrefix(b, []byte("\n")) {
+		return 0
+	}
+	for {
+		i := bytes.IndexByte(b[from:], '\n')
+		if i < 0 {
+			return -1
+		}
+		from += i + 1
+		if rest := b[from:]; bytes.HasPrefix(rest, []byte("\n")) || bytes.HasPrefix(rest, []byte("\r\n")) {
+			return from
+		}
+	}
+}
+
+// Abort drops the message.
+func (t *Transfer) Abort() { t.incoming.Abort() }
+
+// Commit judges the whole message and makes it durable everywhere it goes. The
+// error refuses it for all recipients; otherwise the errors are one per
+// recipient, nil where it was filed. For a door that can answer only once, each
+// recipient refused here is reported to the sender (report true).
+func (t *Transfer) Commit(ctx context.Context, report bool) ([]error, error) {
+	transferred := t.in.opt.Clock.Now()
+	sum := t.incoming.Summary()
+	if err := t.judge(ctx, sum); err != nil {
+		t.Abort()
+		t.rejected(ctx, sum, err)
+		return nil, err
+	}
+	if err := t.checkRoom(ctx); err != nil {
+		t.Abort()
+		t.rejected(ctx, sum, err)
+		return nil, err
+	}
+	f := &filing{
+		in: t.in, env: t.env, route: t.route, skip: t.skip, incoming: t.incoming,
+		steps: []journal.Step{
+			{Name: "commands", Took: max(0, t.began.Sub(t.env.Origin.Session.Time()))},
+			{Name: "route", Took: t.routed},
+			{Name: "transfer", Took: transferred.Sub(t.began)},
+		},
+	}
+	if !t.env.Origin.Session.Valid() {
+		f.steps = f.steps[1:]
+	}
+	errs := t.route.results(len(t.env.Rcpts))
+	if !report {
+		return errs, t.in.commit(ctx, f)
+	}
+	return errs, t.in.commitReporting(ctx, f, t.refusals(errs, sum))
+}
+
+// rejected tells the journal of a message that was refused.
+func (t *Transfer) rejected(ctx context.Context, sum *message.Summary, err error) {
+	s := status.Of(err)
+	event := &journal.Event{
+		Kind: journal.Rejected, Message: t.env.ID, Session: t.env.Origin.Session, Tenant: t.env.Tenant,
+		Stream: string(t.env.Stream), From: t.env.From.String(), Text: s.Text, Code: s.Code,
+		MessageID: sum.Envelope.MessageID,
+	}
+	if err := t.in.opt.Journal.Append(context.WithoutCancel(ctx), event); err != nil {
+		t.in.opt.Log.Error("journal", "err", err)
+	}
+}
+
+// judge refuses loops, and From fields that are not the account's own.
+func (t *Transfer) judge(ctx context.Context, sum *message.Summary) error {
+	if sum.Received-1 > t.in.opt.MaxHops { // one is ours
+		return status.New(554, 4, 6, "Too many hops: the message is in a loop")
+	}
+	header := message.Header(t.head)
+	for _, v := range header.All("Delivered-To") {
+		if t.isRecipient(v) {
+			return status.New(554, 4, 6, "The message was here before: it is in a loop")
+		}
+	}
+	if t.env.Origin.Account == 0 {
+		return nil
+	}
+	for _, v := range header.All("From") {
+		for _, a := range message.ParseAddressList(v) {
+			if a.Group != message.GroupNone {
+				continue
+			}
+			own, err := t.in.opt.Directory.MaySend(ctx, t.env.Origin.Account, smtp.Address{Local: a.Mailbox, Domain: a.Host})
+			if err != nil {
+				return status.Internal(err)
+			}
+			if !own {
+				return status.New(550, 7, 1, "The From field names an address that is not yours to use")
+			}
+		}
+	}
+	return nil
+}
+
+// isRecipient reports whether a Delivered-To value is one of the recipients.
+func (t *Transfer) isRecipient(value string) bool {
+	a, err := smtp.ParseAddress(strings.Trim(strings.TrimSpace(value), "<>"))
+	if err != nil {
+		return false
+	}
+	for _, r := range t.env.Rcpts {
+		if r.To.Key() == a.Key() {
+			return true
+		}
+	}
+	return false
+}
+
+// checkRoom marks the mailboxes in which the message does not fit. It is an
+// error when it fits nowhere.
+func (t *Transfer) checkRoom(ctx context.Context) error {
+	for _, l := range t.route.locals {
+		l.err = t.in.room(ctx, l.account, t.incoming.Size())
+	}
+	var first error
+	for _, err := range t.route.results(len(t.env.Rcpts)) {
+		if err == nil {
+			return nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// results is the fate of each of n recipients: an error where the message goes
+// nowhere at all for it.
+func (r *route) results(n int) []error {
+	errs := make([]error, n)
+	copy(errs, r.errs)
+	for _, l := range r.locals {
+		if l.err != nil {
+			for _, i := range l.rcpts {
+				errs[i] = l.err
+			}
+		}
+	}
+	for _, l := range r.locals {
+		if l.err == nil {
+			for _, i := range l.rcpts {
+				errs[i] = nil
+			}
+		}
+	}
+	for _, out := range r.remotes {
+		errs[out.rcpt] = nil
+	}
+	return errs
+}
+
+// storeError puts a failure of the store into words.
+func storeError(err error) error {
+	if errors.Is(err, mailbox.ErrTooBig) {
+		return status.Wrap(err, 552, 3, 4, "Message is too big")
+	}
+	if errors.Is(err, blob.ErrFull) {
+		return status.Wrap(err, 452, 3, 1, "Out of storage for now, try again later")
+	}
+	return status.Of(err)
+}
