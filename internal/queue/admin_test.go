@@ -48,6 +48,24 @@ func TestSelectors(t *testing.T) {
 	})
 }
 
+// Commands without a running server work on the store alone.
+func TestOperatorsWithoutACourier(t *testing.T) {
+	h := newHouse(t)
+	h.file(h.letterTo("a@one.net", "b@two.net"))
+	opt := h.opt
+	opt.Courier = nil
+	h.q = New(opt)
+	do(t, 1, h.q.Hold, Selector{Domain: "one.net"})
+	do(t, 1, h.q.Drop, Selector{Domain: "two.net"})
+	do(t, 1, h.q.Release, Selector{})
+	if list := h.list(Selector{}); len(list) != 1 || list[0].State != Ready {
+		t.Errorf("%+v", list)
+	}
+	if err := h.q.Start(t.Context()); err == nil {
+		t.Error("started without a courier")
+	}
+}
+
 func do(t *testing.T, want int, fn func(context.Context, Selector) (int, error), sel Selector) {
 	t.Helper()
 	if n, err := fn(t.Context(), sel); n != want || err != nil {

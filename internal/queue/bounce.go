@@ -46,11 +46,14 @@ const maxReportTries = 4
 
 func (q *Queue) fileReport(j *job, b *batch) {
 	d := q.dsn(j, b)
-	b.dsn = d.ID
+	alsoTx := func(tx kv.Tx) error {
+		b.dsn = d.ID // the Reporter may have given it another
+		return q.writeTx(tx, b)
+	}
 	wait := firstPause
 	for range maxReportTries {
 		q.order.RLock()
-		err := q.opt.Reporter.Report(context.Background(), d, func(tx kv.Tx) error { return q.writeTx(tx, b) }, b.parts())
+		err := q.opt.Reporter.Report(context.Background(), d, alsoTx, b.parts())
 		if err == nil {
 			q.applied(b)
 		}

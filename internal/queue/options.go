@@ -23,7 +23,8 @@ const (
 )
 
 // Options of a Queue. All but the Reporter, the Observer, the Log and the
-// limits are needed.
+// limits are needed; a queue that is never started, for operators on a store at
+// rest, needs no Courier.
 type Options struct {
 	DB       kv.Store
 	Bodies   blob.Store

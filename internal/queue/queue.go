@@ -90,7 +90,9 @@ func New(opt Options) *Queue {
 		results:  make(chan *result, maxResults),
 		reports:  make(chan struct{}, maxReports),
 	}
-	q.perSite, q.total = opt.Courier.Limits()
+	if opt.Courier != nil {
+		q.perSite, q.total = opt.Courier.Limits()
+	}
 	q.hard, q.cancel = context.WithCancel(context.Background())
 	q.soft, q.stop = context.WithCancel(q.hard)
 	return q
@@ -101,6 +103,9 @@ func (q *Queue) SetReporter(r Reporter) { q.opt.Reporter = r }
 
 // Start reads the store and begins to send. ctx bounds the reading only.
 func (q *Queue) Start(ctx context.Context) error {
+	if q.opt.Courier == nil {
+		return errors.New("queue: no courier")
+	}
 	if err := q.load(ctx); err != nil {
 		return fmt.Errorf("queue: %w", err)
 	}

@@ -137,6 +137,9 @@ func (q *Queue) makeReady(e *entry) {
 	q.unwait(e)
 	q.setState(e, Ready)
 	e.job = nil
+	if q.opt.Courier == nil {
+		return
+	}
 	if r, ok := q.opt.Courier.Known(e.domain); ok {
 		q.assign(e, r)
 		return
@@ -226,13 +229,16 @@ func (q *Queue) letGo(m *message) {
 
 // intern is the canonical domain of an address, one string for all entries there.
 func (q *Queue) intern(a smtp.Address) string {
-	d := smtp.CanonicalDomain(a.Domain)
-	if s, ok := q.domains[d]; ok {
+	if s, ok := q.domains[a.Domain]; ok {
 		return s
 	}
 	if len(q.domains) > 100_000 {
 		clear(q.domains)
 	}
-	q.domains[d] = d
+	d := smtp.CanonicalDomain(a.Domain)
+	if s, ok := q.domains[d]; ok {
+		d = s
+	}
+	q.domains[d], q.domains[a.Domain] = d, d
 	return d
 }
