@@ -1,0 +1,208 @@
+package pop3d
+
+import (
+	"errors"
+	"strings"
+
+	"posthouse/internal/sasl"
+)
+
+// mechanisms are those that this connection may use.
+func (s *session) mechanisms() []string {
+	state := s.conn.TLS()
+	return sasl.Mechanisms(state != nil, s.srv.cfg.AllowPlaintext && s.remote.IsLoopback(), sasl.Bindable(state))
+}
+
+// cmdCapa: RFC 2449 section 5.
+func (s *session) cmdCapa(string) {
+	s.ok("Capabilities follow")
+	for _, c := range []string{"TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "EXPIRE NEVER", "UTF8 USER", "LANG"} {
+		s.line(c)
+	}
+	if mechs := s.mechanisms(); len(mechs) > 0 {
+		s.line("USER")
+		s.line("SASL " + strings.Join(mechs, " "))
+	}
+	if s.mayStartTLS() {
+		s.line("STLS")
+	}
+	s.line("IMPLEMENTATION Posthouse")
+	s.line(".")
+}
+
+func (s *session) mayStartTLS() bool {
+	return s.srv.cfg.TLS != nil && s.conn.TLS() == nil && s.snap == nil
+}
+
+// cmdSTLS: RFC 2595 section 4.
+func (s *session) cmdSTLS(arg string) {
+	if arg != "" || !s.mayStartTLS() {
+		s.mistake("TLS is not possible now")
+		return
+	}
+	if s.conn.Buffered() > 0 {
+		s.mistake("Nothing may follow STLS before the handshake")
+		s.quit = true
+		return
+	}
+	s.ok("Begin TLS")
+	if s.conn.Flush() != nil || s.conn.StartTLS(s.srv.cfg.TLS) != nil {
+		s.conn.Close()
+	}
+	s.user, s.utf8 = "", false
+}
+
+// cmdUTF8: RFC 6856 section 2.1. Messages are given as they are kept, so there
+// is nothing to switch.
+func (s *session) cmdUTF8(arg string) {
+	if arg != "" {
+		s.mistake("UTF8 takes no argument")
+		return
+	}
+	s.utf8 = true
+	s.ok("UTF-8 mode")
+}
+
+// cmdLang: RFC 6856 section 3.
+func (s *session) cmdLang(arg string) {
+	switch strings.ToLower(arg) {
+	case "":
+		s.ok("Languages follow")
+		s.line("en English")
+		s.line(".")
+	case "en", "*", "i-default":
+		s.ok("en English")
+	default:
+		s.err("No such language")
+	}
+}
+
+// cmdUser: RFC 1939 section 7. It never tells whether the name exists.
+func (s *session) cmdUser(arg string) {
+	switch {
+	case len(s.mechanisms()) == 0:
+		s.err("[AUTH] Logins need TLS")
+	case arg == "":
+		s.mistake("USER needs a name")
+	default:
+		s.user = arg
+		s.ok("Now the password")
+	}
+}
+
+// cmdPass: RFC 1939 section 7. The password may hold blanks.
+func (s *session) cmdPass(password string) {
+	user := s.user
+	s.user = ""
+	if user == "" {
+		s.mistake("USER first")
+		return
+	}
+	who, err := s.srv.backend.Authenticator(s.remote, s.door).Authenticate(s.srv.ctx, user, password)
+	s.loggedIn(who, err)
+}
+
+// cmdAuth: RFC 5034 section 4.
+func (s *session) cmdAuth(arg string) {
+	mechs := s.mechanisms()
+	mech, word, hasInitial := strings.Cut(arg, " ")
+	mech = strings.ToUpper(mech)
+	if mech == "" {
+		s.ok("Mechanisms follow")
+		for _, m := range mechs {
+			s.line(m)
+		}
+		s.line(".")
+		return
+	}
+	offered := false
+	for _, m := range mechs {
+		offered = offered || m == mech
+	}
+	if !offered {
+		s.err("[AUTH] No such mechanism here")
+		return
+	}
+	var initial []byte
+	if hasInitial {
+		var err error
+		if initial, err = sasl.DecodeInitial(word); err != nil {
+			s.mistake("The initial response is not base64")
+			return
+		}
+	}
+	ex, err := sasl.New(mech, s.srv.backend.Authenticator(s.remote, s.door), sasl.Info{Ctx: s.srv.ctx, TLS: s.conn.TLS()})
+	if err != nil {
+		s.err("[AUTH] No such mechanism here")
+		return
+	}
+	who, err := sasl.Run(ex, initial, func(challenge []byte) ([]byte, error) {
+		s.line("+ " + sasl.Encode(challenge))
+		if err := s.conn.Flush(); err != nil {
+			return nil, err
+		}
+		line, err := s.conn.ReadLine(sasl.MaxLine)
+		if err != nil {
+			s.quit = true
+			return nil, err
+		}
+		return sasl.Decode(line)
+	})
+	s.loggedIn(who, err)
+}
+
+// loggedIn ends a login. Response codes: RFC 2449 section 8, RFC 3206.
+func (s *session) loggedIn(who sasl.Identity, err error) {
+	switch {
+	case err == nil:
+		s.open(who)
+		return
+	case errors.Is(err, sasl.ErrCancelled):
+		s.err("Cancelled")
+		return
+	case errors.Is(err, sasl.ErrBase64), errors.Is(err, sasl.ErrProtocol):
+		s.mistake("Malformed response")
+		return
+	case errors.Is(err, sasl.ErrThrottled):
+		s.err("[SYS/TEMP] Too many failed logins, try again later")
+	case errors.Is(err, sasl.ErrCredentials), errors.Is(err, sasl.ErrAuthzid):
+		s.err("[AUTH] Wrong user name or password")
+	default:
+		s.srv.cfg.Log.Error("pop3 login", "session", string(s.id), "err", err)
+		s.err("[SYS/TEMP] Cannot check the login now")
+	}
+	if s.attempts++; s.attempts >= s.srv.cfg.AuthAttempts {
+		s.quit = true
+	}
+}
+
+// open enters the transaction state: the lock, and INBOX as it is now.
+func (s *session) open(who sasl.Identity) {
+	account, err := s.srv.backend.Account(s.srv.ctx, who.Account)
+	if err != nil {
+		s.failed("open the account", err)
+		return
+	}
+	box, err := account.Open(s.srv.ctx, "INBOX")
+	if err != nil {
+		account.Release()
+		s.failed("open INBOX", err)
+		return
+	}
+	unlock, ok := box.Lock()
+	if !ok {
+		box.Close()
+		account.Release()
+		s.err("[IN-USE] Another session has the mailbox")
+		return
+	}
+	s.account, s.box, s.unlock, s.snap = account, box, unlock, box.Snapshot()
+	s.login, s.deleted = who.Login, make(map[int]bool)
+	s.conn.ReadTimeout = autologout
+	s.ok("%d messages", s.snap.Len())
+}
+
+func (s *session) failed(what string, err error) {
+	s.srv.cfg.Log.Error("pop3: "+what, "session", string(s.id), "login", s.login, "err", err)
+	s.err("[SYS/TEMP] Try again later")
+}

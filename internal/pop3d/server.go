@@ -1,0 +1,190 @@
+// Package pop3d is the POP3 door (RFC 1939): INBOX as it was at login, one
+// session at a time; messages go at QUIT and not before.
+package pop3d
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"posthouse/internal/id"
+	"posthouse/internal/listen"
+	"posthouse/internal/mailbox"
+	"posthouse/internal/sasl"
+)
+
+// Backend is what the door needs of the house. Safe for concurrent use.
+type Backend interface {
+	// Authenticator checks the credentials of one session.
+	Authenticator(remote netip.Addr, door string) sasl.Authenticator
+	// Account opens the mailboxes of an account; the session releases it.
+	Account(ctx context.Context, acct id.Account) (*mailbox.Account, error)
+}
+
+// Config is the settings of a Server. Zero values mean the defaults given.
+type Config struct {
+	Hostname       string
+	Version        string
+	TLS            *tls.Config // for STLS; nil: not offered
+	AllowPlaintext bool        // logins without TLS, for loopback clients only
+	MaxSessions    int         // in all; default 10,000
+	MaxPerIP       int         // per client address; default 100
+	AuthAttempts   int         // per session; default 5
+	Trusted        func(netip.Addr) bool
+	Log            *slog.Logger // default: nothing is logged
+}
+
+// Timeouts. RFC 1939 section 3 asks for at least ten minutes of patience.
+const (
+	autologout   = 10 * time.Minute
+	loginTimeout = 2 * time.Minute
+	writeTimeout = 2 * time.Minute
+)
+
+// Server runs the sessions of any number of listeners.
+type Server struct {
+	cfg     Config
+	backend Backend
+	ctx     context.Context // ends with Shutdown
+	cancel  context.CancelFunc
+
+	mu        sync.Mutex
+	closing   bool
+	listeners map[net.Listener]struct{}
+	sessions  map[*session]struct{}
+	perIP     map[netip.Addr]int
+	wg        sync.WaitGroup
+}
+
+// New makes a Server.
+func New(cfg Config, b Backend) *Server {
+	if cfg.MaxSessions == 0 {
+		cfg.MaxSessions = 10000
+	}
+	if cfg.MaxPerIP == 0 {
+		cfg.MaxPerIP = 100
+	}
+	if cfg.AuthAttempts == 0 {
+		cfg.AuthAttempts = 5
+	}
+	if cfg.Trusted == nil {
+		cfg.Trusted = func(netip.Addr) bool { return false }
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{cfg: cfg, backend: b, listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{}, perIP: map[netip.Addr]int{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// Serve accepts connections until Shutdown, then returns nil. A *tls.Conn has
+// implicit TLS. It closes l.
+func (s *Server) Serve(l net.Listener) error {
+	defer l.Close()
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		return nil
+	}
+	s.listeners[l] = struct{}{}
+	s.mu.Unlock()
+	for delay := time.Duration(0); ; {
+		c, err := l.Accept()
+		switch {
+		case err == nil:
+			delay = 0
+			s.start(c)
+			continue
+		case s.ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return err
+		}
+		// Out of file descriptors, most likely: wait a little.
+		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
+		s.cfg.Log.Warn("pop3 accept failed", "err", err, "retry", delay)
+		select {
+		case <-time.After(delay):
+		case <-s.ctx.Done():
+		}
+	}
+}
+
+// start runs a session, or turns it away with a reason.
+func (s *Server) start(c net.Conn) {
+	sess := newSession(s, c, listen.Remote(c.RemoteAddr()))
+	refusal := s.admit(sess)
+	s.wg.Go(func() {
+		if refusal != "" {
+			sess.turnAway(refusal)
+			return
+		}
+		defer s.leave(sess)
+		sess.run()
+	})
+}
+
+// admit counts a session in; a text is the reason why not.
+func (s *Server) admit(sess *session) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	trusted := s.cfg.Trusted(sess.remote)
+	switch {
+	case s.closing:
+		return "[SYS/TEMP] The server is shutting down"
+	case len(s.sessions) >= s.cfg.MaxSessions && !trusted:
+		return "[SYS/TEMP] Too many connections"
+	case s.perIP[sess.remote] >= s.cfg.MaxPerIP && !trusted:
+		return "[SYS/TEMP] Too many connections from your address"
+	}
+	s.sessions[sess] = struct{}{}
+	s.perIP[sess.remote]++
+	return ""
+}
+
+func (s *Server) leave(sess *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, sess)
+	if s.perIP[sess.remote]--; s.perIP[sess.remote] <= 0 {
+		delete(s.perIP, sess.remote)
+	}
+}
+
+// Shutdown closes the listeners and ends the sessions; nothing is deleted in
+// those that have not said QUIT. When ctx ends it cuts what is left.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closing = true
+	s.cancel()
+	for l := range s.listeners {
+		l.Close()
+	}
+	for sess := range s.sessions {
+		sess.interrupt()
+	}
+	s.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	for sess := range s.sessions {
+		sess.conn.Close()
+	}
+	s.mu.Unlock()
+	<-done
+	return ctx.Err()
+}

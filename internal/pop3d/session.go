@@ -1,0 +1,191 @@
+package pop3d
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"posthouse/internal/id"
+	"posthouse/internal/mailbox"
+	"posthouse/internal/sasl"
+	"posthouse/internal/wire"
+)
+
+// Lines: RFC 2449 section 4 allows commands of 255 octets; a SASL response may
+// follow AUTH on its line.
+const (
+	maxCommand = 255
+	maxErrors  = 20
+)
+
+// session is one connection.
+type session struct {
+	srv      *Server
+	conn     *wire.Conn
+	raw      net.Conn
+	id       id.ID
+	remote   netip.Addr
+	door     string
+	implicit bool
+	began    time.Time
+
+	user     string // given with USER
+	login    string
+	utf8     bool
+	attempts int
+	errors   int
+	quit     bool
+
+	// In the transaction state:
+	account *mailbox.Account
+	box     *mailbox.Mailbox
+	unlock  func()
+	snap    *mailbox.Snapshot
+	deleted map[int]bool // positions in snap
+	sent    int          // messages retrieved
+}
+
+func newSession(srv *Server, c net.Conn, remote netip.Addr) *session {
+	now := time.Now()
+	s := &session{srv: srv, raw: c, conn: wire.New(c, loginTimeout, writeTimeout), id: id.New(now), remote: remote, door: "pop3", began: now}
+	if _, ok := c.(interface{ HandshakeContext(context.Context) error }); ok {
+		s.implicit, s.door = true, "pop3s"
+	}
+	return s
+}
+
+// interrupt wakes a session that waits for a command.
+func (s *session) interrupt() { s.raw.SetReadDeadline(time.Unix(1, 0)) }
+
+func (s *session) turnAway(reason string) {
+	if !s.implicit { // no handshake for somebody who is not wanted
+		s.err(reason)
+		s.conn.Flush()
+	}
+	s.conn.Close()
+}
+
+// ok and err write a reply; it leaves with the batch (RFC 2449 section 6.8).
+func (s *session) ok(format string, args ...any) { s.line("+OK " + fmt.Sprintf(format, args...)) }
+func (s *session) err(text string)               { s.line("-ERR " + text) }
+func (s *session) line(text string)              { s.conn.Writer().WriteString(text + "\r\n") }
+
+func (s *session) run() {
+	defer s.end()
+	if s.implicit && s.conn.TLS() == nil {
+		return
+	}
+	s.ok("%s Posthouse POP3 ready", s.srv.cfg.Hostname)
+	for !s.quit {
+		if s.conn.Buffered() == 0 && s.conn.Flush() != nil {
+			return
+		}
+		line, err := s.conn.ReadLine(sasl.MaxLine)
+		if s.srv.ctx.Err() != nil {
+			s.err("[SYS/TEMP] The server is shutting down")
+			break
+		}
+		if errors.Is(err, wire.ErrLineTooLong) {
+			s.mistake("Line too long")
+			continue
+		}
+		if err != nil {
+			return
+		}
+		s.command(string(line))
+	}
+	s.conn.Flush()
+}
+
+// end gives everything back. Nothing is deleted here: only QUIT does that.
+func (s *session) end() {
+	if s.unlock != nil {
+		s.unlock()
+	}
+	if s.box != nil {
+		s.box.Close()
+	}
+	if s.account != nil {
+		s.account.Release()
+	}
+	s.conn.Close()
+	s.srv.cfg.Log.Info("pop3 session", "session", string(s.id), "door", s.door, "client", s.remote.String(),
+		"login", s.login, "retrieved", s.sent, "quit", s.quit, "took", time.Since(s.began).Round(time.Millisecond))
+}
+
+// mistake answers a command that makes no sense; too many end the session.
+func (s *session) mistake(text string) {
+	s.err(text)
+	if s.errors++; s.errors >= maxErrors {
+		s.quit = true
+	}
+}
+
+// handler is one command. Zero states means both.
+type handler struct {
+	run          func(*session, string)
+	before, only bool // before: only before the login; only: only after it
+}
+
+// commands by keyword (RFC 1939 sections 5 to 7, RFC 2449, 2595, 5034, 6856).
+func lookup(verb string) (handler, bool) {
+	switch verb {
+	case "QUIT":
+		return handler{run: (*session).cmdQuit}, true
+	case "CAPA":
+		return handler{run: (*session).cmdCapa}, true
+	case "LANG":
+		return handler{run: (*session).cmdLang}, true
+	case "NOOP":
+		return handler{run: (*session).cmdNoop, only: true}, true
+	case "USER":
+		return handler{run: (*session).cmdUser, before: true}, true
+	case "PASS":
+		return handler{run: (*session).cmdPass, before: true}, true
+	case "AUTH":
+		return handler{run: (*session).cmdAuth, before: true}, true
+	case "STLS":
+		return handler{run: (*session).cmdSTLS, before: true}, true
+	case "UTF8":
+		return handler{run: (*session).cmdUTF8, before: true}, true
+	case "STAT":
+		return handler{run: (*session).cmdStat, only: true}, true
+	case "LIST":
+		return handler{run: (*session).cmdList, only: true}, true
+	case "UIDL":
+		return handler{run: (*session).cmdUIDL, only: true}, true
+	case "RETR":
+		return handler{run: (*session).cmdRetr, only: true}, true
+	case "TOP":
+		return handler{run: (*session).cmdTop, only: true}, true
+	case "DELE":
+		return handler{run: (*session).cmdDele, only: true}, true
+	case "RSET":
+		return handler{run: (*session).cmdRset, only: true}, true
+	}
+	return handler{}, false
+}
+
+func (s *session) command(line string) {
+	verb, arg, _ := strings.Cut(line, " ")
+	verb = strings.ToUpper(verb)
+	if len(line) > maxCommand && verb != "AUTH" {
+		s.mistake("Line too long")
+		return
+	}
+	h, known := lookup(verb)
+	switch {
+	case !known:
+		s.mistake("Unknown command")
+	case h.before && s.snap != nil:
+		s.mistake("You are logged in already")
+	case h.only && s.snap == nil:
+		s.mistake("Log in first")
+	default:
+		h.run(s, arg)
+	}
+}

@@ -1,0 +1,62 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+
+	"posthouse/internal/certs"
+	"posthouse/internal/config"
+	"posthouse/internal/listen"
+	"posthouse/internal/pop3d"
+)
+
+// binding is a bound address that its door does not serve yet.
+type binding struct {
+	name     string
+	listener net.Listener // nil once the door has it
+}
+
+// bindAll binds every address of a configuration. What it gives is to be closed
+// also on error.
+func bindAll(ctx context.Context, cfg *config.Config) ([]*binding, error) {
+	var all []*binding
+	for _, l := range Listeners(cfg) {
+		n, err := listen.Open(ctx, l.Address, listen.Options{Proxies: config.Prefixes(cfg.Listen.ProxyProtocol)})
+		if err != nil {
+			return all, fmt.Errorf("listen.%s: %w", l.Name, err)
+		}
+		all = append(all, &binding{l.Name, n})
+	}
+	return all, nil
+}
+
+// bindSocket binds the admin socket, which only our own user may open.
+func bindSocket(ctx context.Context, path string) (net.Listener, error) {
+	l, err := listen.Open(ctx, "unix:"+path, listen.Options{SocketMode: privateMode})
+	if err != nil {
+		return nil, fmt.Errorf("admin socket: %w", err)
+	}
+	return l, nil
+}
+
+// newCerts makes the certificate manager of a configuration.
+func newCerts(ctx context.Context, cfg *config.Config, log *slog.Logger) (*certs.Manager, error) {
+	return certs.New(ctx, certs.Options{
+		Mode: cfg.TLS.Mode, Hostname: cfg.Hostname, Dir: filepath.Join(cfg.Data, certsDir),
+		Cert: cfg.TLS.Cert, Key: cfg.TLS.Key,
+		ACMEEmail: cfg.TLS.ACMEEmail, ACMECA: cfg.TLS.ACMECA, ACMEAgree: cfg.TLS.ACMEAgree, Log: log,
+	})
+}
+
+func (s *Server) pop3Config(t *tls.Config) pop3d.Config {
+	l := &s.cfg.Limits
+	return pop3d.Config{
+		Hostname: s.cfg.Hostname, Version: s.opt.Version, TLS: t, AllowPlaintext: s.cfg.Auth.AllowPlaintext,
+		MaxSessions: l.Connections, MaxPerIP: l.ConnectionsPerAddress,
+		AuthAttempts: l.AuthAttempts, Trusted: s.trusted(), Log: s.log,
+	}
+}

@@ -1,0 +1,169 @@
+package server
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"posthouse/internal/config"
+	"posthouse/internal/courier"
+	"posthouse/internal/dns"
+	"posthouse/internal/imapd"
+	"posthouse/internal/pop3d"
+	"posthouse/internal/smtpd"
+)
+
+// newCourier makes the courier of a configuration.
+func newCourier(cfg *config.Config, resolver dns.Resolver, log *slog.Logger) (*courier.Courier, error) {
+	opt := courier.Options{
+		Hostname: cfg.Hostname, Resolver: resolver, Port: uint16(cfg.Outbound.Port),
+		PerSite: cfg.Outbound.ConnectionsPerSite, Total: cfg.Outbound.Connections, Log: log,
+		IsLocal: isOurs(cfg),
+	}
+	for _, r := range cfg.Outbound.Route {
+		via, err := r.Via.MarshalText()
+		if err != nil {
+			return nil, err
+		}
+		rule, err := courier.ParseRule(r.Match, string(via))
+		if err != nil {
+			return nil, err
+		}
+		opt.Routes = append(opt.Routes, rule)
+	}
+	return courier.New(opt), nil
+}
+
+// isOurs tells whether the courier would call this house: the port is one on
+// which we take mail from other servers, at an address on which we listen.
+func isOurs(cfg *config.Config) func(string, []netip.Addr, uint16) bool {
+	var ours []netip.AddrPort
+	var anywhere []uint16
+	for _, spec := range cfg.Listen.SMTP {
+		a, err := net.ResolveTCPAddr("tcp", spec)
+		if err != nil {
+			continue
+		}
+		if a.IP == nil || a.IP.IsUnspecified() {
+			anywhere = append(anywhere, uint16(a.Port))
+			continue
+		}
+		ours = append(ours, netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), uint16(a.Port)))
+	}
+	return func(_ string, addrs []netip.Addr, port uint16) bool {
+		for _, addr := range addrs {
+			if slices.Contains(ours, netip.AddrPortFrom(addr.Unmap(), port)) {
+				return true
+			}
+			if slices.Contains(anywhere, port) && isMachineAddress(addr) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// isMachineAddress reports whether an interface of this machine has addr.
+func isMachineAddress(addr netip.Addr) bool {
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		return false
+	}
+	for _, a := range list {
+		p, err := netip.ParsePrefix(a.String())
+		if err == nil && p.Addr().Unmap() == addr.Unmap() {
+			return true
+		}
+	}
+	return false
+}
+
+// smtpDoors are the listeners that speak SMTP or LMTP.
+var smtpDoors = []struct {
+	name     string
+	mode     smtpd.Mode
+	implicit bool
+}{
+	{"smtp", smtpd.MX, false},
+	{"submission", smtpd.Submission, false},
+	{"submissions", smtpd.Submission, true},
+	{"lmtp", smtpd.LMTP, false},
+}
+
+// newDoors makes the protocols' servers, by the name of their listeners.
+func (s *Server) newDoors() map[string]func(net.Listener) error {
+	e := &entrance{ground: s.ground, intake: s.intake, metrics: s.metrics}
+	serve := make(map[string]func(net.Listener) error)
+	for _, d := range smtpDoors {
+		server := smtpd.New(s.smtpConfig(d.name, d.mode, d.implicit), smtpHandler{e})
+		s.doors = append(s.doors, server)
+		serve[d.name] = server.Serve
+	}
+	tlsConfig := s.certs.TLS()
+	imap := imapd.New(s.imapConfig(tlsConfig), e)
+	pop3 := pop3d.New(s.pop3Config(tlsConfig), e)
+	s.doors = append(s.doors, imap, pop3)
+	serve["imap"], serve["pop3"], serve["http"] = imap.Serve, pop3.Serve, s.http.Serve
+	withTLS := func(fn func(net.Listener) error) func(net.Listener) error {
+		return func(l net.Listener) error { return fn(tls.NewListener(l, tlsConfig)) }
+	}
+	serve["imaps"], serve["pop3s"] = withTLS(imap.Serve), withTLS(pop3.Serve)
+	httpsConfig := tlsConfig.Clone()
+	httpsConfig.NextProtos = append([]string{"http/1.1"}, httpsConfig.NextProtos...)
+	serve["https"] = func(l net.Listener) error { return s.http.Serve(tls.NewListener(l, httpsConfig)) }
+	return serve
+}
+
+func (s *Server) smtpConfig(name string, mode smtpd.Mode, implicit bool) smtpd.Config {
+	l := &s.cfg.Limits
+	return smtpd.Config{
+		Door: name, Mode: mode, Hostname: s.cfg.Hostname, TLS: s.certs.TLS(), ImplicitTLS: implicit,
+		AllowPlaintextAuth: s.cfg.Auth.AllowPlaintext,
+		Limits: smtpd.Limits{
+			MessageSize: l.MessageSize.Bytes(), Recipients: l.Recipients, Commands: l.Commands, Errors: l.Errors,
+			AuthAttempts: l.AuthAttempts, Messages: l.Messages, Connections: l.Connections, ConnectionsPerIP: l.ConnectionsPerAddress,
+		},
+		Trusted: config.Prefixes(l.Trusted), Clock: s.ground.clock, Log: s.log, Observer: smtpObserver{s.metrics},
+	}
+}
+
+func (s *Server) imapConfig(t *tls.Config) imapd.Config {
+	l := &s.cfg.Limits
+	return imapd.Config{
+		Hostname: s.cfg.Hostname, Version: s.opt.Version, TLS: t, AllowPlaintext: s.cfg.Auth.AllowPlaintext,
+		MaxMessageSize: l.MessageSize.Bytes(), MaxSessions: l.Connections, MaxPerIP: l.ConnectionsPerAddress,
+		MaxPerAccount: l.ConnectionsPerAccount, Trusted: s.trusted(), Log: s.log, Clock: s.ground.clock,
+	}
+}
+
+// trusted tells whether a client is in a trusted network.
+func (s *Server) trusted() func(netip.Addr) bool {
+	networks := config.Prefixes(s.cfg.Limits.Trusted)
+	return func(a netip.Addr) bool {
+		return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) })
+	}
+}
+
+// smtpObserver counts what the SMTP doors see.
+type smtpObserver struct{ m *metrics }
+
+// Opened is smtpd.Observer.
+func (o smtpObserver) Opened(door string) {
+	o.m.opened.WithLabelValues(door).Inc()
+	o.m.sessions.WithLabelValues(door).Inc()
+}
+
+// Refused is smtpd.Observer.
+func (o smtpObserver) Refused(door, _ string) { o.m.refused.WithLabelValues(door).Inc() }
+
+// Closed is smtpd.Observer.
+func (o smtpObserver) Closed(door string, _ smtpd.Summary) { o.m.sessions.WithLabelValues(door).Dec() }
+
+// Login is smtpd.Observer; the authenticator counts.
+func (o smtpObserver) Login(string, string, error) {}
+
+// Message is smtpd.Observer; the journal's events are counted instead.
+func (o smtpObserver) Message(string, int64, time.Duration, error) {}

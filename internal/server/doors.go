@@ -1,0 +1,74 @@
+package server
+
+import (
+	"context"
+	"net/netip"
+
+	"posthouse/internal/envelope"
+	"posthouse/internal/id"
+	"posthouse/internal/intake"
+	"posthouse/internal/mailbox"
+	"posthouse/internal/sasl"
+	"posthouse/internal/smtpd"
+)
+
+// entrance is what the doors see of the house.
+type entrance struct {
+	ground  *ground
+	intake  *intake.Intake
+	metrics *metrics
+}
+
+// Authenticator is for every door.
+func (e *entrance) Authenticator(remote netip.Addr, door string) sasl.Authenticator {
+	return authenticator{directory: e.ground.directory, metrics: e.metrics, remote: remote, door: door}
+}
+
+// Account is for imapd and pop3d.
+func (e *entrance) Account(ctx context.Context, acct id.Account) (*mailbox.Account, error) {
+	return e.ground.mailboxes.Account(ctx, acct)
+}
+
+// NewIncoming is for imapd.
+func (e *entrance) NewIncoming(ctx context.Context) (*mailbox.Incoming, error) {
+	return e.ground.mailboxes.NewIncoming(ctx)
+}
+
+// smtpHandler is the intake as smtpd sees it.
+type smtpHandler struct{ *entrance }
+
+var _ smtpd.Handler = smtpHandler{}
+
+// Mail is smtpd.Handler.
+func (h smtpHandler) Mail(ctx context.Context, env *envelope.Envelope, size int64) error {
+	env.Size = size
+	return h.intake.Mail(ctx, env)
+}
+
+// Rcpt is smtpd.Handler.
+func (h smtpHandler) Rcpt(ctx context.Context, env *envelope.Envelope, r envelope.Rcpt) error {
+	return h.intake.Rcpt(ctx, env, r)
+}
+
+// Data is smtpd.Handler.
+func (h smtpHandler) Data(ctx context.Context, env *envelope.Envelope) (smtpd.Transfer, error) {
+	t, err := h.intake.Begin(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	return &smtpTransfer{Transfer: t, env: env}, nil
+}
+
+// smtpTransfer is an intake.Transfer as smtpd sees it.
+type smtpTransfer struct {
+	*intake.Transfer
+	env *envelope.Envelope
+}
+
+// Commit is smtpd.Transfer. LMTP answers for each recipient; SMTP answers once,
+// so that a report tells of those who were refused late.
+func (t *smtpTransfer) Commit(ctx context.Context) (smtpd.Outcome, error) {
+	lmtp := t.env.Origin.Door == "lmtp"
+	errs, err := t.Transfer.Commit(ctx, !lmtp)
+	return smtpd.Outcome{ID: t.env.ID, Rcpts: errs}, err
+}

@@ -1,0 +1,215 @@
+// Package server builds the house from its parts and runs it: store, doors,
+// queue, TLS, lifecycle. It is the only package that knows everything.
+package server
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"posthouse/internal/admin"
+	"posthouse/internal/blob"
+	"posthouse/internal/blob/refs"
+	"posthouse/internal/blob/segment"
+	"posthouse/internal/clock"
+	"posthouse/internal/config"
+	"posthouse/internal/directory"
+	"posthouse/internal/dns"
+	"posthouse/internal/id"
+	"posthouse/internal/journal"
+	"posthouse/internal/kv"
+	"posthouse/internal/kv/pebble"
+	"posthouse/internal/mailbox"
+	"posthouse/internal/queue"
+)
+
+// FormatVersion is the version of what is written to disk. A store of a newer
+// version is not opened.
+const FormatVersion = 1
+
+// The places in the data directory.
+const (
+	indexDir    = "index"
+	bodiesDir   = "bodies"
+	certsDir    = "tls"
+	socketName  = "admin.sock"
+	tokenName   = "admin.token"
+	dirMode     = 0o700
+	privateMode = 0o600
+)
+
+// SocketPath is where a server with this data directory listens for commands.
+func SocketPath(data string) string { return filepath.Join(data, socketName) }
+
+// ErrNewerFormat means that the store was written by a newer Posthouse.
+var ErrNewerFormat = errors.New("the store was written by a newer posthouse")
+
+// ErrNoStore means that there is no store yet.
+var ErrNoStore = errors.New("no store here")
+
+// ErrIndexLost means that there are bodies without an index.
+var ErrIndexLost = errors.New("the index is gone and the bodies are there: run posthouse rebuild")
+
+// hasBodies reports whether there is a segment in the body log.
+func hasBodies(data string) bool {
+	found, err := filepath.Glob(filepath.Join(data, bodiesDir, "*.seg"))
+	return err == nil && len(found) > 0
+}
+
+// ground is an open store with everything that lives on it but moves no mail.
+type ground struct {
+	cfg       *config.Config
+	log       *slog.Logger
+	clock     clock.Clock
+	db        *pebble.Store
+	bodies    *segment.Store
+	counts    *refs.Counter
+	journal   *journal.Journal
+	mailboxes *mailbox.Store
+	directory *directory.Directory
+}
+
+// groundOptions of openGround.
+type groundOptions struct {
+	create    bool   // make a store where there is none
+	index     string // directory of the index in the data directory; default "index"
+	rebuild   bool   // the index is incomplete: never ask it which bodies are alive
+	observers []journal.Observer
+}
+
+// openGround opens the store.
+func openGround(ctx context.Context, cfg *config.Config, log *slog.Logger, opt groundOptions) (_ *ground, err error) {
+	g := &ground{cfg: cfg, log: log, clock: clock.System{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.close())
+		}
+	}()
+	if opt.index == "" {
+		opt.index = indexDir
+	}
+	index := filepath.Join(cfg.Data, opt.index)
+	if _, err := os.Stat(index); errors.Is(err, os.ErrNotExist) && !opt.rebuild {
+		switch {
+		case !opt.create:
+			return nil, fmt.Errorf("%s: %w", cfg.Data, ErrNoStore)
+		case hasBodies(cfg.Data):
+			// An empty index beside them would call every body dead.
+			return nil, fmt.Errorf("%s: %w", cfg.Data, ErrIndexLost)
+		}
+	}
+	if err := os.MkdirAll(cfg.Data, dirMode); err != nil {
+		return nil, err
+	}
+	g.db, err = pebble.Open(index, pebble.Options{Logger: log, CacheSize: cfg.Store.Cache.Bytes()})
+	if err != nil {
+		return nil, fmt.Errorf("open the store in %s: %w", cfg.Data, err)
+	}
+	if err := checkFormat(ctx, g.db); err != nil {
+		return nil, err
+	}
+	if err := g.openBodies(opt.rebuild); err != nil {
+		return nil, err
+	}
+	g.journal = journal.Open(g.db, g.clock, log, opt.observers...)
+	if err := g.openDomain(ctx); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+func (g *ground) openBodies(rebuild bool) error {
+	var err error
+	g.bodies, err = segment.Open(filepath.Join(g.cfg.Data, bodiesDir), segment.Options{
+		Logger: g.log, SegmentSize: g.cfg.Store.Segment.Bytes(),
+	})
+	if err != nil {
+		return fmt.Errorf("open the bodies: %w", err)
+	}
+	g.counts = refs.New(g.bodies)
+	if !rebuild {
+		g.bodies.SetLive(func(ref blob.Ref) (bool, error) {
+			return refs.Live(context.Background(), g.db, ref)
+		})
+	}
+	return nil
+}
+
+// openDomain opens what the house keeps: mailboxes and directory.
+func (g *ground) openDomain(ctx context.Context) error {
+	var err error
+	g.mailboxes, err = mailbox.Open(g.db, g.bodies, g.counts, mailbox.Options{
+		Clock: g.clock, Recoverable: g.cfg.Store.Recoverable.Duration,
+		MaxMessageSize: g.cfg.Limits.MessageSize.Bytes() + traceRoom,
+		Quota: func(ctx context.Context, acct id.Account) (int64, error) {
+			a, err := g.directory.AccountByID(ctx, acct)
+			return a.Quota, err
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("open the mailboxes: %w", err)
+	}
+	g.directory, err = directory.Open(ctx, g.db, directory.Options{
+		Clock: g.clock, HashMemory: g.cfg.Auth.HashMemory.Bytes(), CacheFor: g.cfg.Auth.CacheFor.Duration,
+		Trusted: config.Prefixes(g.cfg.Limits.Trusted), Bodies: g.bodies, Counts: g.counts,
+		OnCreate: g.mailboxes.CreateTx,
+	})
+	if err != nil {
+		return fmt.Errorf("open the directory: %w", err)
+	}
+	return nil
+}
+
+// traceRoom is what intake writes before a message of the largest size, in bytes.
+const traceRoom = 4 << 10
+
+// close closes what is open, top down.
+func (g *ground) close() error {
+	var errs []error
+	if g.mailboxes != nil {
+		errs = append(errs, g.mailboxes.Close())
+	}
+	if g.directory != nil {
+		errs = append(errs, g.directory.Close())
+	}
+	if g.bodies != nil {
+		errs = append(errs, g.bodies.Close())
+	}
+	if g.db != nil {
+		errs = append(errs, g.db.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func formatKey() kv.Key { return kv.NewKey(kv.StorePartition).String("format") }
+
+// checkFormat writes the version into a new store and refuses a newer one.
+func checkFormat(ctx context.Context, db kv.Store) error {
+	return db.Update(ctx, kv.Partitions{kv.StorePartition}, func(tx kv.Tx) error {
+		v, err := tx.Get(formatKey())
+		switch {
+		case errors.Is(err, kv.ErrNotFound):
+			return tx.Set(formatKey(), binary.BigEndian.AppendUint32(nil, FormatVersion))
+		case err != nil:
+			return err
+		case len(v) != 4:
+			return fmt.Errorf("format version of %d bytes", len(v))
+		}
+		if n := binary.BigEndian.Uint32(v); n > FormatVersion {
+			return fmt.Errorf("%w: format %d, this one reads up to %d", ErrNewerFormat, n, FormatVersion)
+		}
+		return nil
+	})
+}
+
+// house is the admin API over this ground.
+func (g *ground) house(q queue.Admin, resolver dns.Resolver) *admin.House {
+	return &admin.House{
+		Hostname: g.cfg.Hostname, Directory: g.directory, Mailboxes: g.mailboxes, Queues: q,
+		Journal: g.journal, Resolver: resolver,
+	}
+}

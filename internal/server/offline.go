@@ -1,0 +1,52 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"posthouse/internal/admin"
+	"posthouse/internal/config"
+	"posthouse/internal/dns"
+	"posthouse/internal/queue"
+)
+
+// OfflineOptions of OpenOffline.
+type OfflineOptions struct {
+	// Create makes a store where there is none.
+	Create bool
+}
+
+// Offline is a house whose doors are closed: the store, open for one command.
+type Offline struct {
+	ground *ground
+	queue  *queue.Queue
+	api    *admin.House
+}
+
+// OpenOffline opens the store of a house that does not run.
+func OpenOffline(ctx context.Context, cfg *config.Config, log *slog.Logger, opt OfflineOptions) (*Offline, error) {
+	g, err := openGround(ctx, cfg, log, groundOptions{create: opt.Create})
+	if err != nil {
+		return nil, err
+	}
+	resolver, err := newResolver(cfg)
+	if err != nil {
+		return nil, errors.Join(err, g.close())
+	}
+	q := queue.New(queue.Options{
+		DB: g.db, Bodies: g.bodies, Counts: g.counts, Journal: g.journal, Clock: g.clock, Log: log, Hostname: cfg.Hostname,
+	})
+	return &Offline{ground: g, queue: q, api: g.house(q, resolver)}, nil
+}
+
+// API is what can be done to the house.
+func (o *Offline) API() admin.API { return o.api }
+
+// Close closes the store.
+func (o *Offline) Close() error { return o.ground.close() }
+
+// newResolver asks the configured servers, or the system's.
+func newResolver(cfg *config.Config) (dns.Resolver, error) {
+	return dns.NewClient(dns.Options{Servers: cfg.DNS.Servers})
+}

@@ -1,0 +1,188 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"posthouse/internal/blob/segment"
+	"posthouse/internal/config"
+	"posthouse/internal/directory"
+	"posthouse/internal/id"
+	"posthouse/internal/message"
+	"posthouse/internal/queue"
+	"posthouse/internal/record"
+	"posthouse/internal/smtp"
+)
+
+// newIndex is where a rebuilt index grows until it is complete.
+const newIndex = "index.new"
+
+// Rebuilt is what Rebuild made.
+type Rebuilt struct {
+	Accounts int
+	Messages int
+	Queued   int // recipients, on hold
+	Damaged  int // records that could not be read
+	OldIndex string
+}
+
+// Rebuild makes the index again from the bodies: the directory, every message in
+// the mailbox it arrived in, every recipient elsewhere on hold. What only the
+// index knew is lost: flags changed and messages moved since they arrived. The
+// old index is kept beside the new one. A rebuild that breaks off changes nothing.
+func Rebuild(ctx context.Context, cfg *config.Config, log *slog.Logger, say func(string)) (Rebuilt, error) {
+	if !hasBodies(cfg.Data) {
+		return Rebuilt{}, fmt.Errorf("%s: %w", cfg.Data, ErrNoStore)
+	}
+	fresh := filepath.Join(cfg.Data, newIndex)
+	if err := os.RemoveAll(fresh); err != nil {
+		return Rebuilt{}, err
+	}
+	g, err := openGround(ctx, cfg, log, groundOptions{create: true, index: newIndex, rebuild: true})
+	if err != nil {
+		return Rebuilt{}, err
+	}
+	b := &rebuilder{ground: g, say: say, accounts: make(map[id.Account]bool)}
+	err = b.run(ctx)
+	if err := errors.Join(err, g.close()); err != nil {
+		return b.made, err
+	}
+	b.made.OldIndex, err = swapIndex(cfg.Data)
+	return b.made, err
+}
+
+// swapIndex puts the new index in the old one's place.
+func swapIndex(data string) (old string, err error) {
+	index := filepath.Join(data, indexDir)
+	old = index + ".old-" + time.Now().UTC().Format("20060102T150405")
+	if err := os.Rename(index, old); errors.Is(err, os.ErrNotExist) {
+		old = "(there was none)"
+	} else if err != nil {
+		return "", err
+	}
+	if err := os.Rename(filepath.Join(data, newIndex), index); err != nil {
+		return "", err
+	}
+	d, err := os.Open(data)
+	if err != nil {
+		return "", err
+	}
+	return old, errors.Join(d.Sync(), d.Close())
+}
+
+type rebuilder struct {
+	*ground
+	queue    *queue.Queue
+	say      func(string)
+	made     Rebuilt
+	accounts map[id.Account]bool
+}
+
+func (b *rebuilder) run(ctx context.Context) error {
+	b.queue = queue.New(queue.Options{
+		DB: b.db, Bodies: b.ground.bodies, Counts: b.counts, Journal: b.journal, Clock: b.clock, Log: b.log, Hostname: b.cfg.Hostname,
+	})
+	if err := b.restoreDirectory(ctx); err != nil {
+		return err
+	}
+	return b.ground.bodies.Records(ctx, func(r segment.Record) error {
+		if r.Err != nil {
+			b.made.Damaged++
+			b.say(fmt.Sprintf("segment %08x, %d to %d: %v", r.Segment, r.From, r.To, r.Err))
+			return nil
+		}
+		meta, err := record.Decode(r.Meta)
+		if err != nil {
+			b.made.Damaged++
+			b.say(fmt.Sprintf("%s: %v", refText(r.Ref), err))
+			return nil
+		}
+		if meta.Kind == record.Directory {
+			return nil
+		}
+		return b.refile(ctx, r, meta)
+	})
+}
+
+// restoreDirectory makes the directory again from the copies of its objects.
+func (b *rebuilder) restoreDirectory(ctx context.Context) error {
+	var objects []directory.Object
+	err := b.ground.bodies.Records(ctx, func(r segment.Record) error {
+		if r.Err != nil {
+			return nil
+		}
+		meta, err := record.Decode(r.Meta)
+		if err != nil || meta.Kind != record.Directory {
+			return nil
+		}
+		data, err := io.ReadAll(r.Body)
+		objects = append(objects, directory.Object{Name: meta.Object, Date: meta.Date, Ref: r.Ref, Data: data})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	passed, err := b.directory.Restore(ctx, objects)
+	for _, e := range passed {
+		b.say("directory: " + e.Error())
+	}
+	if err != nil {
+		return fmt.Errorf("restore the directory: %w", err)
+	}
+	accounts, err := b.directory.Accounts(ctx)
+	for _, a := range accounts {
+		b.accounts[a.ID] = true
+	}
+	b.made.Accounts = len(accounts)
+	return err
+}
+
+// refile puts one message where it arrived.
+func (b *rebuilder) refile(ctx context.Context, r segment.Record, meta *record.Meta) error {
+	parser := message.NewParser(message.Options{})
+	if _, err := io.Copy(parser, r.Body); err != nil {
+		return err
+	}
+	sum := parser.Finish()
+	for _, l := range meta.Local {
+		if !b.accounts[id.Account(l.Account)] {
+			continue // the account was removed
+		}
+		if err := b.mailboxes.Refile(ctx, id.Account(l.Account), l.Mailbox, r.Ref, sum, meta.Flags, meta.Date); err != nil {
+			return fmt.Errorf("%s: %w", refText(r.Ref), err)
+		}
+		b.made.Messages++
+	}
+	if len(meta.Queued) == 0 {
+		return nil
+	}
+	m := b.queued(r, meta, sum)
+	b.made.Queued += len(m.Rcpts)
+	return b.queue.Refile(ctx, m)
+}
+
+// queued is a queue message as the intake made it.
+func (b *rebuilder) queued(r segment.Record, meta *record.Meta, sum *message.Summary) *queue.Message {
+	m := &queue.Message{
+		Envelope: meta.Envelope, Body: r.Ref, Skip: int64(meta.Skip), Size: sum.Size - int64(meta.Skip),
+		EightBit: sum.EightBit, UTF8: meta.Envelope.UTF8 || sum.UTF8Header, BareLines: sum.BareLines,
+		MessageID: sum.Envelope.MessageID,
+	}
+	for _, q := range meta.Queued {
+		to, err := smtp.ParseAddress(q.To)
+		if err != nil {
+			b.say(fmt.Sprintf("%s: recipient %q: %v", refText(r.Ref), q.To, err))
+			continue
+		}
+		rcpt := queue.Rcpt{Prepend: q.Prepend}
+		rcpt.To = to
+		m.Rcpts = append(m.Rcpts, rcpt)
+	}
+	return m
+}

@@ -1,0 +1,328 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"posthouse/internal/admin"
+	"posthouse/internal/certs"
+	"posthouse/internal/config"
+	"posthouse/internal/courier"
+	"posthouse/internal/dns"
+	"posthouse/internal/httpd"
+	"posthouse/internal/intake"
+	"posthouse/internal/journal"
+	"posthouse/internal/queue"
+	"posthouse/internal/smtp"
+)
+
+// DrainTime is how long Stop waits for sessions and attempts in flight.
+const DrainTime = 25 * time.Second
+
+// journalKeep is how long stories of messages are kept.
+const journalKeep = journal.DefaultKeep
+
+// Options of Start.
+type Options struct {
+	Log     *slog.Logger
+	Version string
+	// Furnish runs on the open store before the doors open.
+	Furnish func(context.Context, admin.API) error
+	// Catch keeps mail for elsewhere in a mailbox here.
+	Catch *Catch
+}
+
+// Catch names a mailbox that takes mail for elsewhere.
+type Catch struct{ Address, Mailbox string }
+
+// door is a protocol's server.
+type door interface {
+	Serve(net.Listener) error
+	Shutdown(context.Context) error
+}
+
+// Server is a running house.
+type Server struct {
+	cfg     *config.Config
+	opt     Options
+	log     *slog.Logger
+	metrics *metrics
+	certs   *certs.Manager
+	ground  *ground
+	queue   *queue.Queue
+	courier *courier.Courier
+	intake  *intake.Intake
+	api     *admin.House
+	http    *httpd.Server
+	doors   []door
+	binds   []*binding
+	ready   readiness
+
+	failed  chan error
+	stopBG  context.CancelFunc
+	running sync.WaitGroup // listeners and background work
+}
+
+// Start brings a house up: it binds every port, drops privileges, opens the
+// store, and opens the doors. On error nothing is left running.
+func Start(ctx context.Context, cfg *config.Config, opt Options) (_ *Server, err error) {
+	s := &Server{cfg: cfg, opt: opt, log: opt.Log, metrics: newMetrics(), failed: make(chan error, 1), stopBG: func() {}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.undo())
+		}
+	}()
+	if s.binds, err = bindAll(ctx, cfg); err != nil {
+		return nil, err
+	}
+	if s.certs, err = newCerts(ctx, cfg, s.log); err != nil {
+		return nil, err
+	}
+	if err := dropPrivileges(cfg.User, cfg.Data); err != nil {
+		return nil, err
+	}
+	if err := s.openStore(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.openDoors(ctx); err != nil {
+		return nil, err
+	}
+	s.log.Info("started", "version", opt.Version, "hostname", cfg.Hostname, "data", cfg.Data)
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+	return s, nil
+}
+
+// openStore opens the store and everything that moves mail.
+func (s *Server) openStore(ctx context.Context) error {
+	g, err := openGround(ctx, s.cfg, s.log, groundOptions{create: true, observers: []journal.Observer{s.metrics.observeEvent}})
+	if err != nil {
+		return err
+	}
+	s.ground = g
+	s.metrics.ground(g)
+	resolver, err := newResolver(s.cfg)
+	if err != nil {
+		return err
+	}
+	if err := s.openQueue(ctx, resolver); err != nil {
+		return err
+	}
+	s.api = g.house(s.queue, resolver)
+	if s.opt.Furnish != nil {
+		if err := s.opt.Furnish(ctx, s.api); err != nil {
+			return err
+		}
+	}
+	if err := s.openIntake(ctx); err != nil {
+		return err
+	}
+	return s.queue.Start(ctx)
+}
+
+func (s *Server) openQueue(ctx context.Context, resolver dns.Resolver) error {
+	c, err := newCourier(s.cfg, resolver, s.log)
+	if err != nil {
+		return err
+	}
+	s.courier = c
+	notice := s.cfg.Outbound.DelayNotice.Duration
+	if notice == 0 {
+		notice = -1 // never
+	}
+	s.queue = queue.New(queue.Options{
+		DB: s.ground.db, Bodies: s.ground.bodies, Counts: s.ground.counts, Journal: s.ground.journal,
+		Courier: c, Clock: s.ground.clock, Log: s.log, Hostname: s.cfg.Hostname, Observer: s.metrics,
+		FirstRetry: s.cfg.Outbound.Retry.Duration, ExpireAfter: s.cfg.Outbound.GiveUp.Duration, DelayNotice: notice,
+	})
+	return nil
+}
+
+func (s *Server) openIntake(ctx context.Context) error {
+	g := s.ground
+	opt := intake.Options{
+		DB: g.db, Counts: g.counts, Mailboxes: g.mailboxes, Directory: g.directory, Queue: s.queue,
+		Journal: g.journal, Clock: g.clock, Log: s.log, Hostname: s.cfg.Hostname,
+	}
+	if c := s.opt.Catch; c != nil {
+		addr, err := smtp.ParseAddress(c.Address)
+		if err != nil {
+			return err
+		}
+		account, err := g.directory.Account(ctx, addr)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.Address, err)
+		}
+		opt.Catch = &intake.Catch{Account: account.ID, Mailbox: c.Mailbox}
+	}
+	s.intake = intake.New(opt)
+	s.queue.SetReporter(s.intake)
+	return nil
+}
+
+// openDoors serves every bound listener, the admin socket among them.
+func (s *Server) openDoors(ctx context.Context) error {
+	token, err := adminToken(filepath.Join(s.cfg.Data, tokenName))
+	if err != nil {
+		return err
+	}
+	s.http = httpd.New(httpd.Config{
+		API: s.api, Version: s.opt.Version, Metrics: s.metrics.handler(), Ready: s.isReady,
+		Token: token, Wrap: s.certs.HTTPChallenge, Log: s.log,
+	})
+	socket, err := bindSocket(ctx, SocketPath(s.cfg.Data))
+	if err != nil {
+		return err
+	}
+	s.serve("admin", socket, s.http.ServeAdmin)
+	servers := s.newDoors()
+	for _, b := range s.binds {
+		s.serve(b.name, b.listener, servers[b.name])
+		b.listener = nil // the door closes it
+	}
+	background, cancel := context.WithCancel(context.Background())
+	s.stopBG = cancel
+	s.running.Go(func() { s.watchStore(background) })
+	s.running.Go(func() { s.housekeep(background) })
+	return nil
+}
+
+// serve runs a listener until its door shuts down. That it ends before is a
+// failure of the house.
+func (s *Server) serve(name string, l net.Listener, serve func(net.Listener) error) {
+	s.ready.add(name)
+	s.running.Go(func() {
+		err := serve(l)
+		if s.ready.done(name) || err == nil {
+			return
+		}
+		s.fail(fmt.Errorf("%s listener: %w", name, err))
+	})
+}
+
+func (s *Server) fail(err error) {
+	select {
+	case s.failed <- err:
+	default:
+	}
+}
+
+// Failed delivers the error that makes the house unable to go on, such as a
+// failed disk. Stop is still to be called.
+func (s *Server) Failed() <-chan error { return s.failed }
+
+// watchStore waits for the end of the store's health.
+func (s *Server) watchStore(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-s.ground.db.Failed():
+		s.log.Error("the store failed: no mail is accepted any more", "err", s.ground.db.Err())
+		s.fail(s.ground.db.Err())
+	}
+}
+
+// housekeep drops old journal entries, once an hour.
+func (s *Server) housekeep(ctx context.Context) {
+	for {
+		t := s.ground.clock.NewTimer(time.Hour)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case now := <-t.C():
+			if err := s.ground.journal.Expire(ctx, now.Add(-journalKeep)); err != nil {
+				s.log.Warn("expiring the journal", "err", err)
+			}
+		}
+	}
+}
+
+// API is what can be done to the house.
+func (s *Server) API() admin.API { return s.api }
+
+// Config is what the house runs with.
+func (s *Server) Config() *config.Config { return s.cfg }
+
+// Reload reads certificates again; the log level is the caller's. Everything
+// else in cfg waits for a restart.
+func (s *Server) Reload(ctx context.Context, cfg *config.Config) {
+	if err := s.certs.Reload(); err != nil {
+		s.log.Error("certificates not reloaded", "err", err)
+		return
+	}
+	s.log.Info("reloaded")
+}
+
+// Stop closes the doors, waits for what is in flight for at most DrainTime, and
+// closes the store.
+func (s *Server) Stop() error {
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+	s.log.Info("stopping")
+	err := s.undo()
+	s.log.Info("stopped", "err", err)
+	return err
+}
+
+// undo takes down whatever is up, top down.
+func (s *Server) undo() error {
+	ctx, cancel := context.WithTimeout(context.Background(), DrainTime)
+	defer cancel()
+	s.ready.stop()
+	var mu sync.Mutex
+	var errs []error
+	note := func(err error) {
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			mu.Lock()
+			errs = append(errs, err)
+			mu.Unlock()
+		}
+	}
+	var shutting sync.WaitGroup
+	for _, d := range s.doors {
+		shutting.Go(func() { note(d.Shutdown(ctx)) })
+	}
+	if s.queue != nil {
+		shutting.Go(func() { note(s.queue.Close(ctx)) })
+	}
+	shutting.Wait()
+	if s.http != nil {
+		note(s.http.Shutdown(ctx))
+	}
+	for _, b := range s.binds {
+		if b.listener != nil {
+			note(b.listener.Close())
+		}
+	}
+	s.stopBG()
+	s.running.Wait()
+	if s.courier != nil {
+		s.courier.Close()
+	}
+	if s.certs != nil {
+		note(s.certs.Close())
+	}
+	if s.ground != nil {
+		note(s.ground.close())
+	}
+	return errors.Join(errs...)
+}
+
+// adminToken reads the token of the admin API, and makes it the first time.
+func adminToken(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		token := strings.ToLower(rand.Text())
+		return token, os.WriteFile(path, []byte(token+"\n"), privateMode)
+	}
+	return strings.TrimSpace(string(b)), err
+}
