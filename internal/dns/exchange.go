@@ -31,7 +31,11 @@ var errStray = errors.New("not an answer to this question")
 // parseServer reads "192.0.2.1", "192.0.2.1:5353", "2001:db8::1" or
 // "[2001:db8::1]:53".
 func parseServer(s string) (netip.AddrPort, error) {
-	if a, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+	bare := s
+	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
+		bare = s[1 : len(s)-1]
+	}
+	if a, err := netip.ParseAddr(bare); err == nil {
 		return netip.AddrPortFrom(a, 53), nil
 	}
 	ap, err := netip.ParseAddrPort(s)

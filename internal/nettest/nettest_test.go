@@ -1,0 +1,117 @@
+package nettest
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// pair is two ends of a TCP connection.
+func pair(t *testing.T) (a, b net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if a, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if b, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		a.Close()
+		b.Close()
+	})
+	return a, b
+}
+
+func TestHangUp(t *testing.T) {
+	a, b := pair(t)
+	c := HangUp(a, 10)
+	if n, err := c.Write([]byte("12345")); n != 5 || err != nil {
+		t.Errorf("below the limit: %d, %v", n, err)
+	}
+	if n, err := c.Write([]byte("6789012345")); n != 5 || err == nil {
+		t.Errorf("over the limit: %d, %v", n, err)
+	}
+	if got, err := io.ReadAll(b); string(got) != "1234567890" || err != nil {
+		t.Errorf("the peer got %q, %v", got, err)
+	}
+}
+
+func TestStall(t *testing.T) {
+	a, b := pair(t)
+	c := Stall(a, 3)
+	wrote := make(chan error, 1)
+	go func() {
+		_, err := c.Write([]byte("12345"))
+		wrote <- err
+	}()
+	got := make([]byte, 3)
+	if _, err := io.ReadFull(b, got); string(got) != "123" || err != nil {
+		t.Errorf("before the stall: %q, %v", got, err)
+	}
+	if err := c.SetWriteDeadline(time.Now().Add(-time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-wrote; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a write past its deadline: %v", err)
+	}
+	if err := c.SetDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_, err := c.Write([]byte("x"))
+		wrote <- err
+	}()
+	c.Close()
+	if err := <-wrote; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a write on a closed connection: %v", err)
+	}
+}
+
+func TestTrickle(t *testing.T) {
+	a, b := pair(t)
+	text := strings.Repeat("drop by drop ", 20)
+	go func() {
+		_, _ = Trickle(a).Write([]byte(text))
+		a.Close()
+	}()
+	c := Trickle(b)
+	buf := make([]byte, 100)
+	var got []byte
+	for {
+		n, err := c.Read(buf)
+		if n > 1 {
+			t.Fatalf("read %d bytes at once", n)
+		}
+		got = append(got, buf[:n]...)
+		if err != nil {
+			break
+		}
+	}
+	if string(got) != text {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestServerCloses(t *testing.T) {
+	s, err := NewDNS(Records{}).Serve("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	if l, err := net.Listen("tcp", s.Addr()); err != nil {
+		t.Errorf("the port is still taken: %v", err)
+	} else {
+		l.Close()
+	}
+}
