@@ -20,15 +20,21 @@ type deadHosts struct {
 	mu    sync.Mutex
 	clock clock.Clock
 	keep  time.Duration
-	until map[netip.AddrPort]time.Time
+	until map[netip.AddrPort]death
+}
+
+// death is until when, and why.
+type death struct {
+	until time.Time
+	why   string
 }
 
 func (d *deadHosts) init(c clock.Clock, keep time.Duration) {
 	d.clock, d.keep = c, keep
-	d.until = make(map[netip.AddrPort]time.Time)
+	d.until = make(map[netip.AddrPort]death)
 }
 
-func (d *deadHosts) add(a netip.AddrPort) {
+func (d *deadHosts) add(a netip.AddrPort, why string) {
 	if d.keep <= 0 {
 		return
 	}
@@ -37,12 +43,12 @@ func (d *deadHosts) add(a netip.AddrPort) {
 	defer d.mu.Unlock()
 	if len(d.until) >= maxDead {
 		for k, t := range d.until {
-			if t.Before(now) || len(d.until) >= maxDead {
+			if t.until.Before(now) || len(d.until) >= maxDead {
 				delete(d.until, k)
 			}
 		}
 	}
-	d.until[a] = now.Add(d.keep)
+	d.until[a] = death{now.Add(d.keep), why}
 }
 
 func (d *deadHosts) remove(a netip.AddrPort) {
@@ -51,12 +57,18 @@ func (d *deadHosts) remove(a netip.AddrPort) {
 	d.mu.Unlock()
 }
 
-func (d *deadHosts) has(a netip.AddrPort) bool {
+func (d *deadHosts) has(a netip.AddrPort) bool { return d.why(a) != "" }
+
+// why is what failed; "" when nothing did lately.
+func (d *deadHosts) why(a netip.AddrPort) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.until) == 0 {
-		return false
+		return ""
 	}
 	t, ok := d.until[a]
-	return ok && d.clock.Now().Before(t)
+	if !ok || !d.clock.Now().Before(t.until) {
+		return ""
+	}
+	return t.why
 }

@@ -83,7 +83,7 @@ func (d *delivery) call(ctx context.Context) {
 	}
 	if len(targets) == 0 {
 		d.last = &failure{outcome: Outcome{Code: 451, Enhanced: status.Enhanced{Class: 4, Subject: 4, Detail: 1},
-			Text: "No mail host of the domain could be reached a moment ago"}}
+			Host: d.t.Route.Hosts[0].Name, Text: "No mail host could be reached a moment ago" + d.c.whyDead(d.t.Route)}}
 	}
 	for _, g := range targets {
 		if d.calls == maxCalls || d.sessions == maxSessions || ctx.Err() != nil {
@@ -236,6 +236,18 @@ func (c *Courier) targets(r *Route) (list []target, probing bool) {
 	return dead, true
 }
 
+// whyDead is what failed with one of the hosts, in brackets.
+func (c *Courier) whyDead(r *Route) string {
+	for _, h := range r.Hosts {
+		for _, a := range h.Addrs {
+			if why := c.dead.why(netip.AddrPortFrom(a, r.port)); why != "" {
+				return " (" + why + ")"
+			}
+		}
+	}
+	return ""
+}
+
 // session opens a session with one address. When TLS fails it calls again and
 // speaks in clear, unless a password is to be sent.
 func (c *Courier) session(ctx context.Context, r *Route, g target) (*conn, *failure) {
@@ -244,14 +256,14 @@ func (c *Courier) session(ctx context.Context, r *Route, g target) (*conn, *fail
 	mayBePlain := r.via == nil || r.via.user == "" && !r.via.implicitTLS
 	if f != nil && f.tls && mayBePlain && ctx.Err() == nil {
 		c.opt.Log.Info("TLS failed, going on in clear", "host", g.host.Name, "addr", ap.String(), "reason", f.outcome.Text)
-		c.bad.add(ap)
+		c.bad.add(ap, f.outcome.Text)
 		s, f = c.open(ctx, r, g.host, g.addr, true)
 	}
 	switch {
 	case f == nil:
 		c.dead.remove(ap)
 	case !f.refused && ctx.Err() == nil:
-		c.dead.add(ap)
+		c.dead.add(ap, f.outcome.Text)
 	}
 	return s, f
 }

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -56,51 +57,78 @@ func (q *Queue) forgetAll() {
 	q.timers, q.asking, q.early = nil, nil, nil
 }
 
-// found is a message row with its entries, as the scan collects them.
-type found struct {
-	msg     *message
-	numbers []uint16
-	rows    []*row
+// loader puts the rows of a shard together. Both kinds are in the order of their
+// messages.
+type loader struct {
+	q        *Queue
+	messages []*message // not yet met among the entries
+	current  *message
+	numbers  []uint16
+	rows     []*row
 }
 
 func (q *Queue) loadShard(ctx context.Context, part kv.Partition) error {
-	heads := make(map[id.ID]*found)
+	l := &loader{q: q}
 	err := scanRows(ctx, q.opt.DB, part, rowMessage, func(key, value []byte) error {
 		h, _, err := decodeHead(value)
 		if err != nil || len(key) != 16 {
 			q.opt.Log.Error("queue: damaged message row is left alone", "key", fmt.Sprintf("%x", key))
 			return nil
 		}
-		heads[id.ID(key)] = &found{msg: &message{id: id.ID(key), head: h}}
+		l.messages = append(l.messages, &message{id: id.ID(key), head: h})
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	err = scanRows(ctx, q.opt.DB, part, rowEntry, func(key, value []byte) error {
-		msg, n, ok := parseEntryKey(key)
-		r, err := decodeRow(value, true)
-		f := heads[msg]
-		if !ok || err != nil || f == nil {
-			q.opt.Log.Error("queue: damaged entry row is left alone", "key", fmt.Sprintf("%x", key))
-			return nil
-		}
-		f.numbers, f.rows = append(f.numbers, n), append(f.rows, r)
-		return nil
-	})
-	if err != nil {
+	if err := scanRows(ctx, q.opt.DB, part, rowEntry, l.entry); err != nil {
 		return err
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, f := range heads {
-		if len(f.rows) == 0 {
-			q.opt.Log.Error("queue: message without entries", "msg_id", string(f.msg.id))
-			continue
-		}
-		q.add(f.msg, false, f.numbers, f.rows)
+	l.flush()
+	for _, m := range l.messages {
+		q.opt.Log.Error("queue: message without entries", "msg_id", string(m.id))
 	}
 	return nil
+}
+
+// entry takes one entry row.
+func (l *loader) entry(key, value []byte) error {
+	msg, n, ok := parseEntryKey(key)
+	r, err := decodeRow(value, true)
+	if !ok || err != nil || !l.find(msg) {
+		l.q.opt.Log.Error("queue: damaged entry row is left alone", "key", fmt.Sprintf("%x", key))
+		return nil
+	}
+	l.numbers, l.rows = append(l.numbers, n), append(l.rows, r)
+	return nil
+}
+
+// find makes msg the current message; false when it has no row.
+func (l *loader) find(msg id.ID) bool {
+	if l.current != nil && l.current.id == msg {
+		return true
+	}
+	l.flush()
+	for len(l.messages) > 0 && l.messages[0].id < msg {
+		l.q.opt.Log.Error("queue: message without entries", "msg_id", string(l.messages[0].id))
+		l.messages = l.messages[1:]
+	}
+	if len(l.messages) == 0 || l.messages[0].id != msg {
+		return false
+	}
+	l.current, l.messages = l.messages[0], l.messages[1:]
+	return true
+}
+
+// flush puts the current message on the schedule.
+func (l *loader) flush() {
+	if l.current == nil {
+		return
+	}
+	l.q.mu.Lock()
+	l.q.add(l.current, false, l.numbers, l.rows)
+	l.q.mu.Unlock()
+	l.current, l.numbers, l.rows = nil, l.numbers[:0], l.rows[:0]
 }
 
 // scanRows calls fn for the rows of one kind in a shard, with what follows the
@@ -118,9 +146,11 @@ func scanRows(ctx context.Context, db kv.Store, part kv.Partition, kind byte, fn
 				if bad = fn(key[len(prefix):], value); bad != nil {
 					return false
 				}
-				n++
-				from = append(append([]byte(nil), key...), 0)
-				return n < pageRows
+				if n++; n < pageRows {
+					return true
+				}
+				from = append(bytes.Clone(key), 0)
+				return false
 			})
 		})
 		if err := errors.Join(err, bad); err != nil {

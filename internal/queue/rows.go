@@ -168,10 +168,14 @@ const (
 func (r *row) encode() []byte {
 	b := make([]byte, 0, 160+len(r.rcpt.Prepend)+64*len(r.history))
 	var flags byte
-	for flag, on := range map[byte]bool{flagDrop: r.drop, flagNotified: r.notified, flagRemote: r.last.Remote} {
-		if on {
-			flags |= flag
-		}
+	if r.drop {
+		flags |= flagDrop
+	}
+	if r.notified {
+		flags |= flagNotified
+	}
+	if r.last.Remote {
+		flags |= flagRemote
 	}
 	b = append(b, rowVersion, stateCodes[r.state], flags)
 	b = binary.AppendUvarint(b, uint64(r.attempts))
@@ -196,7 +200,8 @@ func (r *row) encode() []byte {
 	return b
 }
 
-// decodeRow reads an entry row; short leaves the history out.
+// decodeRow reads an entry row; short leaves out what the schedule has no use
+// for: the local part, the last outcome and the history.
 func decodeRow(b []byte, short bool) (*row, error) {
 	d := decoder{b: b}
 	if d.byte() != rowVersion {
@@ -204,24 +209,33 @@ func decodeRow(b []byte, short bool) (*row, error) {
 	}
 	r := new(row)
 	code, flags := d.byte(), d.byte()
-	for s, c := range stateCodes {
-		if c == code {
-			r.state = s
-		}
+	switch code {
+	case 'r':
+		r.state = Ready
+	case 'w':
+		r.state = Waiting
+	case 'h':
+		r.state = Held
 	}
 	r.drop, r.notified = flags&flagDrop != 0, flags&flagNotified != 0
 	r.attempts = int(d.uvarint())
 	r.next = d.time()
+	if short {
+		d.skip()
+		r.rcpt.To.Domain, r.rcpt.Prepend = d.string(), d.string()
+		if d.bad || r.state == "" {
+			return nil, errRow
+		}
+		return r, nil
+	}
 	r.rcpt.To = smtp.Address{Local: d.string(), Domain: d.string()}
 	r.rcpt.Prepend, r.rcpt.Notify, r.rcpt.ORcpt = d.string(), d.string(), d.string()
 	r.last.Remote = flags&flagRemote != 0
 	r.last.Code = int(d.uvarint())
 	r.last.Enhanced = status.Enhanced{Class: uint16(d.uvarint()), Subject: uint16(d.uvarint()), Detail: uint16(d.uvarint())}
 	r.last.Text, r.last.Host = d.string(), d.string()
-	if !short {
-		for n := min(d.uvarint(), maxHistory); n > 0 && !d.bad; n-- {
-			r.history = append(r.history, Attempt{At: d.time(), Host: d.string(), Result: d.string()})
-		}
+	for n := min(d.uvarint(), maxHistory); n > 0 && !d.bad; n-- {
+		r.history = append(r.history, Attempt{At: d.time(), Host: d.string(), Result: d.string()})
 	}
 	if d.bad || r.state == "" {
 		return nil, errRow
@@ -315,6 +329,16 @@ func (d *decoder) string() string {
 	s := string(d.b[:n])
 	d.b = d.b[n:]
 	return s
+}
+
+// skip passes over a string.
+func (d *decoder) skip() {
+	n := d.uvarint()
+	if n > uint64(len(d.b)) {
+		d.bad, d.b = true, nil
+		return
+	}
+	d.b = d.b[n:]
 }
 
 func (d *decoder) ref() blob.Ref {
