@@ -44,7 +44,7 @@ type Options struct {
 	Bodies blob.Store
 	Counts *refs.Counter
 	// ScramIterations is the cost of a new SCRAM secret, which clients bear at
-	// each login; default 100000, at least 4096 (RFC 7677 section 4).
+	// each login; default 32768 (Cyrus SASL clients refuse more than 65536), at least 4096 (RFC 7677 section 4).
 	ScramIterations int
 	// OnCreate runs in the transaction that creates an account (mailboxes are
 	// made there); it must only write to the account's partition.

@@ -34,7 +34,7 @@ type dirImpl struct {
 // Defaults of Options.
 const (
 	defaultHashMemory = 256 << 20
-	defaultScram      = 100_000
+	defaultScram      = 32768
 )
 
 // Open loads the directory.
