@@ -33,12 +33,3 @@ func FromError(err error) Outcome {
 	e := status.Of(err)
 	return Outcome{Code: e.Code, Enhanced: e.Enhanced, Text: e.Text}
 }
-
-// outcomes gives every one of n recipients the same outcome.
-func outcomes(n int, o Outcome) []Outcome {
-	all := make([]Outcome, n)
-	for i := range all {
-		all[i] = o
-	}
-	return all
-}

@@ -151,7 +151,6 @@ type local struct {
 type remote struct {
 	queue.Rcpt
 	rcpt int
-	err  error
 }
 
 // route is where a message goes: every account once, every address elsewhere

@@ -3,7 +3,6 @@ package mailbox
 import (
 	"context"
 	"errors"
-	"iter"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -187,15 +186,4 @@ func (m *Mailbox) Body(ctx context.Context, e Entry) (blob.Body, error) {
 		return nil, ErrGone
 	}
 	return body, err
-}
-
-// entriesOf turns a list into the sequence that Summaries takes.
-func entriesOf(list []Entry) iter.Seq[Entry] {
-	return func(yield func(Entry) bool) {
-		for i := range list {
-			if !yield(list[i]) {
-				return
-			}
-		}
-	}
 }

@@ -61,7 +61,6 @@ type site struct {
 type lookup struct {
 	domain  string
 	pending []*entry
-	running bool
 }
 
 func hashOf(s string) uint64 {
