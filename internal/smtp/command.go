@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -21,7 +22,9 @@ type Command struct {
 
 // ParseCommand splits a line, without its CRLF, into verb and argument. ErrSyntax
 // when it does not begin with a word of letters, or holds control characters.
+// CRs at the end are white space: scripts send CR CR LF.
 func ParseCommand(line []byte) (Command, error) {
+	line = bytes.TrimRight(line, "\r")
 	n := 0
 	for n < len(line) && (line[n] >= 'a' && line[n] <= 'z' || line[n] >= 'A' && line[n] <= 'Z') {
 		n++

@@ -19,7 +19,7 @@ func TestParseCommand(t *testing.T) {
 			t.Errorf("ParseCommand(%q) = %+v, %v; want %+v", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"", " QUIT", "Q-UIT", "\x16\x03\x01", "NOOP a\x00b", "QUIT\r", "250 OK", "\u00fc", "X:y"} {
+	for _, in := range []string{"", " QUIT", "Q-UIT", "\x16\x03\x01", "NOOP a\x00b", "NOOP\rQUIT", "250 OK", "\u00fc", "X:y"} {
 		if got, err := ParseCommand([]byte(in)); err == nil {
 			t.Errorf("ParseCommand(%q) = %+v; want an error", in, got)
 		}

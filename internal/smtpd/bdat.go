@@ -21,16 +21,15 @@ func (s *session) cmdBDAT(arg string) {
 		}
 		return
 	}
-	if s.bdat == nil && !s.openChunks(size, last) {
+	if s.in == nil && !s.openChunks(size, last) {
 		return
 	}
-	in := s.bdat
+	in := s.in
 	failed := in.err != nil // in an earlier chunk
 	if !failed && size > s.srv.cfg.Limits.MessageSize-in.size {
 		in.fail(s.tooLarge())
 	}
 	if err := s.receiveChunk(in, size); err != nil {
-		s.bdat = nil
 		s.contentLost(in, err)
 		return
 	}
@@ -83,10 +82,10 @@ func (s *session) openChunks(size int64, last bool) bool {
 		}
 		// The chunks that are under way belong to this failed message.
 		in = s.brokenInflow(err)
-		s.bdat = in
+		s.in = in
 		return false
 	}
-	s.bdat = in
+	s.in = in
 	return true
 }
 

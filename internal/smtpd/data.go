@@ -9,7 +9,7 @@ func (s *session) cmdDATA(arg string) {
 	case arg != "":
 		s.badArguments("DATA")
 		return
-	case s.bdat != nil:
+	case s.in != nil:
 		s.badSequence("DATA and BDAT do not mix") // RFC 3030 section 2
 		return
 	case !s.contentAllowed():
@@ -21,13 +21,13 @@ func (s *session) cmdDATA(arg string) {
 		s.reset()
 		return
 	}
+	s.in = in
 	s.reply(354, status.Enhanced{}, "End data with <CRLF>.<CRLF>")
-	if err := s.conn.Flush(); err != nil {
-		in.abort()
-		s.lost(err)
-		return
+	err = s.conn.Flush()
+	if err == nil {
+		err = s.receiveLines(in)
 	}
-	if err := s.receiveLines(in); err != nil {
+	if err != nil {
 		s.contentLost(in, err)
 		return
 	}

@@ -341,7 +341,6 @@ func (h *house) begun() int {
 
 // watcher is an Observer that tells of sessions' ends and counts the rest.
 type watcher struct {
-	nobody
 	ends chan Summary
 
 	mu      sync.Mutex

@@ -1,6 +1,8 @@
 package smtpd
 
 import (
+	"strings"
+
 	"posthouse/internal/smtp"
 	"posthouse/internal/status"
 )
@@ -26,5 +28,9 @@ func (s *session) hello(verb, arg string) bool {
 	}
 	s.reset() // RFC 5321 section 4.1.4: like RSET
 	s.helo = arg
+	if strings.IndexFunc(arg, func(r rune) bool { return r > 0x7f }) >= 0 {
+		// It will stand in a header of ASCII. ValidHelo knows that this works.
+		s.helo, _ = smtp.ToASCII(arg)
+	}
 	return true
 }

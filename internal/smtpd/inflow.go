@@ -2,7 +2,6 @@ package smtpd
 
 import (
 	"errors"
-	"os"
 	"sync"
 	"time"
 
@@ -18,13 +17,13 @@ type inflow struct {
 	size     int64 // octets of content so far
 	seen     int64 // octets read, those thrown away included
 	began    time.Time
-	err      error // what went wrong first; the transfer is aborted
+	by       time.Time // when it must be here
+	err      error     // what went wrong first; the transfer is aborted
 }
 
 var (
 	errAborted  = errors.New("smtpd: message aborted")
 	errEndless  = errors.New("smtpd: refused message does not end")
-	errTooSlow  = errors.New("smtpd: message takes too long")
 	errNotTaken = errors.New("smtpd: message not wanted")
 )
 
@@ -37,7 +36,16 @@ func (s *session) openInflow() (*inflow, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &inflow{transfer: t, limit: s.srv.cfg.Limits.MessageSize, began: s.srv.cfg.Clock.Now()}, nil
+	in := s.newInflow()
+	in.transfer = t
+	return in, nil
+}
+
+func (s *session) newInflow() *inflow {
+	return &inflow{
+		limit: s.srv.cfg.Limits.MessageSize, began: s.srv.cfg.Clock.Now(),
+		by: time.Now().Add(s.srv.cfg.Timeouts.Message),
+	}
 }
 
 // brokenInflow takes content that is thrown away.
@@ -45,7 +53,9 @@ func (s *session) brokenInflow(err error) *inflow {
 	if err == nil {
 		err = errNotTaken
 	}
-	return &inflow{limit: s.srv.cfg.Limits.MessageSize, began: s.srv.cfg.Clock.Now(), err: err}
+	in := s.newInflow()
+	in.err = err
+	return in
 }
 
 func (in *inflow) write(p []byte, tooLarge func() *status.Error) {
@@ -116,20 +126,17 @@ func (s *session) receiveChunk(in *inflow, size int64) error {
 
 // readContent reads what is there, once, within the bounds of time and size.
 func (s *session) readContent(in *inflow, p []byte) (int, error) {
-	switch {
-	case in.err != nil && in.seen > in.limit+drainExtra:
+	if in.err != nil && in.seen > in.limit+drainExtra {
 		return 0, errEndless
-	case s.srv.cfg.Clock.Now().Sub(in.began) > s.srv.cfg.Timeouts.Message:
-		return 0, errTooSlow
 	}
 	if s.conn.Buffered() == 0 {
 		if err := s.conn.Flush(); err != nil {
 			return 0, err
 		}
 	}
-	s.conn.ReadTimeout = s.srv.cfg.Timeouts.Data
+	s.conn.ReadTimeout, s.conn.ReadBy = s.srv.cfg.Timeouts.Data, in.by
 	n, err := s.conn.Reader().Read(p)
-	s.conn.ReadTimeout = s.srv.cfg.Timeouts.Command
+	s.conn.ReadTimeout, s.conn.ReadBy = s.srv.cfg.Timeouts.Command, time.Time{}
 	if n > 0 {
 		err = nil // it comes again
 	}
@@ -139,26 +146,23 @@ func (s *session) readContent(in *inflow, p []byte) (int, error) {
 // contentLost ends the session when content ends before its end.
 func (s *session) contentLost(in *inflow, err error) {
 	in.abort()
-	s.env = nil
-	switch {
-	case errors.Is(err, errEndless):
-		why := in.err
-		if errors.Is(why, errNotTaken) {
-			why = s.tooLarge()
-		}
-		s.refuse(why, "content")
-		s.over = "endless message"
-	case errors.Is(err, errTooSlow):
-		s.lost(os.ErrDeadlineExceeded)
-	default:
+	s.env, s.in = nil, nil
+	if !errors.Is(err, errEndless) {
 		s.lost(err)
+		return
 	}
+	why := in.err
+	if errors.Is(why, errNotTaken) {
+		why = s.tooLarge()
+	}
+	s.refuse(why, "content")
+	s.over = "endless message"
 }
 
 // conclude commits a message and answers for it.
 func (s *session) conclude(in *inflow) {
 	env := s.env
-	s.env, s.bdat = nil, nil
+	s.env, s.in = nil, nil
 	var out Outcome
 	err := in.err
 	if err == nil {

@@ -11,7 +11,7 @@ func (s *session) cmdRCPT(arg string) {
 	case s.env == nil:
 		s.badSequence("MAIL first")
 		return
-	case s.bdat != nil:
+	case s.in != nil:
 		s.badSequence("Content has begun")
 		return
 	}

@@ -27,6 +27,7 @@ type Server struct {
 	closed    bool
 	listeners map[net.Listener]struct{}
 	sessions  map[*session]struct{}
+	admitted  int // sessions that were let in
 	perIP     map[netip.Prefix]int
 	wg        sync.WaitGroup
 }
@@ -152,29 +153,30 @@ func (s *Server) end(ses *session) {
 func (s *Server) admit(ses *session) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ses.trusted {
-		return ""
-	}
-	if max := s.cfg.Limits.Connections; max > 0 && len(s.sessions) > max {
-		return "connections"
-	}
-	if max := s.cfg.Limits.ConnectionsPerIP; max > 0 && ses.remote.IsValid() {
-		net := siteOf(ses.remote.Addr())
-		if s.perIP[net] >= max {
-			return "address"
+	if !ses.trusted {
+		if max := s.cfg.Limits.Connections; max > 0 && s.admitted >= max {
+			return "connections"
 		}
-		s.perIP[net]++
-		ses.counted = true
+		if max := s.cfg.Limits.ConnectionsPerIP; max > 0 && ses.remote.IsValid() {
+			net := siteOf(ses.remote.Addr())
+			if s.perIP[net] >= max {
+				return "address"
+			}
+			s.perIP[net]++
+			ses.counted = true
+		}
 	}
+	s.admitted++
 	return ""
 }
 
 func (s *Server) release(ses *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.admitted--
 	if !ses.counted {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	net := siteOf(ses.remote.Addr())
 	if s.perIP[net]--; s.perIP[net] == 0 {
 		delete(s.perIP, net)
@@ -212,6 +214,7 @@ func (s *Server) turnAway(ses *session, reason string) {
 	}
 	ses.reply(421, enhanced(4, 7, 0), text)
 	ses.conn.Flush()
+	ses.linger()
 }
 
 // Shutdown stops accepting, tells idle clients 421 and lets the others finish

@@ -40,8 +40,8 @@ type session struct {
 	extended bool   // EHLO or LHLO: extensions may be used
 	who      sasl.Identity
 
-	env  *envelope.Envelope // the mail transaction; nil between them
-	bdat *inflow            // content that comes by BDAT, from its first chunk to its last
+	env *envelope.Envelope // the mail transaction; nil between them
+	in  *inflow            // content under way; between commands, that of BDAT
 
 	sum          Summary
 	unknown      int
@@ -112,8 +112,12 @@ func (s *session) serve() {
 
 func (s *session) finish() {
 	s.reset()
-	if s.over != "closed" && s.conn.TLS() != nil {
+	switch s.over {
+	case "closed", "handshake":
+	case "quit", "timeout", "shutdown":
 		s.conn.Close() // says goodbye in TLS
+	default:
+		s.linger()
 	}
 	s.sum.Duration = s.srv.cfg.Clock.Now().Sub(s.began)
 	s.sum.End = s.over
@@ -121,6 +125,18 @@ func (s *session) finish() {
 	s.log.Info("session", "helo", s.helo, "login", s.who.Login, "tls", tlsName(s.conn.TLS()),
 		"commands", s.sum.Commands, "errors", s.sum.Errors, "messages", s.sum.Messages, "octets", s.sum.Octets,
 		"duration", s.sum.Duration, "end", s.over)
+}
+
+// linger waits for the client to read our last words and hang up: a connection
+// that is closed over unread input is reset, and the words are lost.
+func (s *session) linger() {
+	half, ok := s.conn.NetConn().(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	const patience, most = 2 * time.Second, 1 << 20
+	s.conn.ReadBy = time.Now().Add(patience)
+	io.CopyN(io.Discard, s.conn.Reader(), most) // any end will do
 }
 
 // handshake begins TLS as server.
@@ -185,7 +201,9 @@ func (s *session) readLine(max int) ([]byte, error) {
 			return nil, wire.ErrInterrupted
 		}
 	}
+	s.conn.ReadBy = time.Now().Add(s.srv.cfg.Timeouts.Command)
 	line, err := s.conn.ReadLine(max)
+	s.conn.ReadBy = time.Time{}
 	if !s.setIdle(false) {
 		return nil, wire.ErrInterrupted
 	}
@@ -279,9 +297,9 @@ func (s *session) hangUp(why string, code int, e status.Enhanced, text string) {
 
 // reset forgets the mail transaction (RFC 5321 section 4.1.1.5).
 func (s *session) reset() {
-	if s.bdat != nil {
-		s.bdat.abort()
-		s.bdat = nil
+	if s.in != nil {
+		s.in.abort()
+		s.in = nil
 	}
 	s.env = nil
 }

@@ -47,6 +47,8 @@ type Conn struct {
 
 	// ReadTimeout bounds each wait for input, WriteTimeout each write; 0 is none.
 	ReadTimeout, WriteTimeout time.Duration
+	// ReadBy is when all waiting for input ends, however it drips in; zero is never.
+	ReadBy time.Time
 }
 
 // New wraps c.
@@ -72,8 +74,8 @@ func (r deadlineReader) Read(p []byte) (int, error) {
 		}
 		return n, nil
 	}
-	if r.c.ReadTimeout > 0 {
-		if err := r.c.conn.SetReadDeadline(time.Now().Add(r.c.ReadTimeout)); err != nil {
+	if r.c.ReadTimeout > 0 || !r.c.ReadBy.IsZero() {
+		if err := r.c.conn.SetReadDeadline(r.c.readDeadline()); err != nil {
 			return 0, err
 		}
 	}
@@ -86,6 +88,18 @@ func (r deadlineReader) Read(p []byte) (int, error) {
 		err = ErrInterrupted
 	}
 	return n, err
+}
+
+// readDeadline is the earlier of the two bounds.
+func (c *Conn) readDeadline() time.Time {
+	if c.ReadTimeout <= 0 {
+		return c.ReadBy
+	}
+	d := time.Now().Add(c.ReadTimeout)
+	if !c.ReadBy.IsZero() && c.ReadBy.Before(d) {
+		d = c.ReadBy
+	}
+	return d
 }
 
 type deadlineWriter struct{ c *Conn }

@@ -125,6 +125,28 @@ func TestTimeouts(t *testing.T) {
 	})
 }
 
+// Input that drips in is not waited for without end.
+func TestReadBy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := net.Pipe()
+		c := New(a, time.Minute, 0)
+		began := time.Now()
+		c.ReadBy = began.Add(10 * time.Minute)
+		dripped := make(chan struct{})
+		go func() {
+			defer close(dripped)
+			for err := error(nil); err == nil; _, err = io.WriteString(b, "x") {
+				time.Sleep(59 * time.Second)
+			}
+		}()
+		if _, err := c.ReadLine(1000); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) != 10*time.Minute {
+			t.Errorf("read: %v after %v", err, time.Since(began))
+		}
+		c.Close()
+		<-dripped
+	})
+}
+
 func TestInterrupt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := net.Pipe()

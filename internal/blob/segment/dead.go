@@ -18,9 +18,6 @@ const deadEntrySize = 16
 // maxDeadFile bounds what is read of one; a segment cannot hold more records.
 const maxDeadFile = 1 << 30
 
-// maxPending is how many entries may wait for the next flush.
-const maxPending = 4096
-
 type deadEntry struct {
 	offset uint32
 	length uint64

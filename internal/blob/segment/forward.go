@@ -247,14 +247,18 @@ func (e *edit) drop(from place) error {
 func (e *edit) result() map[uint32]fwdTable {
 	out := make(map[uint32]fwdTable, len(e.tables))
 	for segment, m := range e.tables {
-		t := make(fwdTable, 0, len(m))
-		for o, p := range m {
-			t = append(t, fwdEntry{o, p})
-		}
-		slices.SortFunc(t, func(a, b fwdEntry) int { return cmp.Compare(a.offset, b.offset) })
-		out[segment] = t
+		out[segment] = tableOf(m)
 	}
 	return out
+}
+
+func tableOf(m map[uint32]place) fwdTable {
+	t := make(fwdTable, 0, len(m))
+	for o, p := range m {
+		t = append(t, fwdEntry{o, p})
+	}
+	slices.SortFunc(t, func(a, b fwdEntry) int { return cmp.Compare(a.offset, b.offset) })
+	return t
 }
 
 // remove deletes the files of tables that became empty.

@@ -231,10 +231,7 @@ func (s *Store) survey(ctx context.Context, f *handle) (*plan, error) {
 	s.mu.Unlock()
 
 	p := new(plan)
-	if _, ok := readTrailer(f, size); ok {
-		size -= trailerSize
-	}
-	err := scan(f, f.num, f.nonce, headSize, size, func(it found) error {
+	err := scan(f, f.num, f.nonce, headSize, recordsEnd(f, size), func(it found) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"posthouse/internal/blob"
@@ -32,14 +31,7 @@ type Record struct {
 func (s *Store) Records(ctx context.Context, fn func(Record) error) error {
 	s.gc.Lock()
 	defer s.gc.Unlock()
-	s.mu.Lock()
-	nums := make([]uint32, 0, len(s.segs))
-	for num := range s.segs {
-		nums = append(nums, num)
-	}
-	s.mu.Unlock()
-	slices.Sort(nums)
-	for _, num := range nums {
+	for _, num := range s.numbersOf() {
 		if err := s.segmentRecords(ctx, num, fn); err != nil {
 			return err
 		}
@@ -62,10 +54,7 @@ func (s *Store) segmentRecords(ctx context.Context, num uint32, fn func(Record) 
 		return err
 	}
 	defer f.release()
-	if _, ok := readTrailer(f, size); ok {
-		size -= trailerSize
-	}
-	return scan(f, num, f.nonce, headSize, size, func(it found) error {
+	return scan(f, num, f.nonce, headSize, recordsEnd(f, size), func(it found) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -97,6 +86,9 @@ func (s *Store) knownDead(h *header) (bool, error) {
 	}
 	ref := h.ref()
 	now, err := s.fwd.resolve(place{ref.Segment, ref.Offset})
+	if errors.Is(err, blob.ErrCorrupt) {
+		return false, nil // the forwarding is damaged, not the record
+	}
 	return err == nil && now != h.at && s.exists(now.segment), err
 }
 

@@ -218,3 +218,11 @@ func readTrailer(f *handle, size int64) (trailer, bool) {
 	}
 	return parseTrailer(b[:], f.nonce)
 }
+
+// recordsEnd is where the records of a segment end: before its trailer, if any.
+func recordsEnd(f *handle, size int64) int64 {
+	if _, ok := readTrailer(f, size); ok {
+		return size - trailerSize
+	}
+	return size
+}
