@@ -79,6 +79,9 @@ type Server interface {
 type Info struct {
 	Ctx context.Context      // for the Authenticator; nil is Background
 	TLS *tls.ConnectionState // nil without TLS
+	// Unbound says that the list shown to the client did not name -PLUS, so that
+	// one that says "y" (RFC 5802 section 6) is right.
+	Unbound bool
 }
 
 // New begins an exchange. ErrMechanism when the mechanism is unknown or cannot

@@ -79,7 +79,7 @@ func (s *scramServer) first(response []byte) ([]byte, bool, error) {
 		return nil, false, err
 	}
 	s.conv = server.NewConversation()
-	if binding, ok := s.binding(response); ok {
+	if binding, ok := s.binding(response); ok && (s.plus || !s.info.Unbound) {
 		// Also without -PLUS: a client that says "y" has been shown a list from
 		// which somebody took -PLUS out.
 		s.conv = server.NewConversationWithChannelBinding(binding)

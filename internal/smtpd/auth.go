@@ -66,7 +66,7 @@ func (s *session) authAllowed() bool {
 // login carries out the exchange.
 func (s *session) login(mech string, initial []string) (sasl.Identity, error) {
 	auth := s.srv.handler.Authenticator(s.remote.Addr(), s.srv.cfg.Door)
-	exchange, err := sasl.New(mech, auth, sasl.Info{Ctx: s.srv.ctx, TLS: s.conn.TLS()})
+	exchange, err := sasl.New(mech, auth, sasl.Info{Ctx: s.srv.ctx, TLS: s.conn.TLS(), Unbound: true})
 	if err != nil {
 		return sasl.Identity{}, err
 	}

@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,7 +39,10 @@ func (s *session) extensions() []string {
 	if s.srv.cfg.TLS != nil && s.conn.TLS() == nil {
 		ext = append(ext, "STARTTLS") // RFC 3207
 	}
-	if mechanisms := s.mechanisms(); len(mechanisms) > 0 {
+	// -PLUS works but is not announced: clients on GNU SASL, neomutt among them,
+	// pick it whenever it is, cannot bind, and then give up altogether.
+	unbound := func(m string) bool { return m == sasl.ScramSHA256Plus }
+	if mechanisms := slices.DeleteFunc(s.mechanisms(), unbound); len(mechanisms) > 0 {
 		ext = append(ext, "AUTH "+strings.Join(mechanisms, " ")) // RFC 4954
 	}
 	return ext
