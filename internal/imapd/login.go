@@ -88,7 +88,7 @@ func (s *session) loggedIn(who sasl.Identity, err error) (string, error) {
 	case err != nil:
 		return "", err
 	}
-	if !s.srv.admitAccount(who.Account) {
+	if !s.srv.admitAccount(who.Account, s.remote) {
 		return "", refuse("[LIMIT] Too many sessions of this account")
 	}
 	acct, err := s.srv.backend.Account(s.ctx, who.Account)

@@ -188,10 +188,11 @@ func (s *Server) admit(sess *session) string {
 }
 
 // admitAccount counts a login; false when the account has too many sessions.
-func (s *Server) admitAccount(acct id.Account) bool {
+// Trusted clients are counted and let in.
+func (s *Server) admitAccount(acct id.Account, remote netip.Addr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.perAcct[acct] >= s.cfg.MaxPerAccount {
+	if s.perAcct[acct] >= s.cfg.MaxPerAccount && !s.cfg.Trusted(remote) {
 		return false
 	}
 	s.perAcct[acct]++
