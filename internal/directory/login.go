@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
@@ -36,9 +37,12 @@ type flight struct {
 }
 
 func newLogins(d *dirImpl) *logins {
+	// More hashes at a time than there are processors would take memory for
+	// nothing.
+	total := min(d.opt.HashMemory, int64(runtime.GOMAXPROCS(0))*newParams.bytes())
 	return &logins{
 		d: d, salt: d.ledger.Salt, scramIterations: d.opt.ScramIterations,
-		total: d.opt.HashMemory, memory: semaphore.NewWeighted(d.opt.HashMemory),
+		total: total, memory: semaphore.NewWeighted(total),
 		cache:     newCredentials(d.opt.CacheFor),
 		addresses: newThrottle[netip.Prefix](addressLimit),
 		accounts:  newThrottle[string](accountLimit),
