@@ -69,7 +69,10 @@ func Open(ctx context.Context, db kv.Store, opt Options) (*Directory, error) {
 }
 
 // Close ends the use of the directory. It does not close the ground.
-func (d *Directory) Close() error { return nil }
+func (d *Directory) Close() error {
+	d.impl.login.giveBack.close()
+	return nil
+}
 
 // load reads the whole partition into the index.
 func (d *dirImpl) load(r kv.Reader) error {

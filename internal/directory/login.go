@@ -19,6 +19,7 @@ type logins struct {
 	scramIterations int
 	total           int64 // bytes that hashing may use
 	memory          *semaphore.Weighted
+	giveBack        *giveBack
 	cache           *credentials
 	addresses       *throttle[netip.Prefix]
 	accounts        *throttle[string]
@@ -42,7 +43,7 @@ func newLogins(d *dirImpl) *logins {
 	total := min(d.opt.HashMemory, int64(runtime.GOMAXPROCS(0))*newParams.bytes())
 	return &logins{
 		d: d, salt: d.ledger.Salt, scramIterations: d.opt.ScramIterations,
-		total: total, memory: semaphore.NewWeighted(total),
+		total: total, memory: semaphore.NewWeighted(total), giveBack: newGiveBack(),
 		cache:     newCredentials(d.opt.CacheFor),
 		addresses: newThrottle[netip.Prefix](addressLimit),
 		accounts:  newThrottle[string](accountLimit),
@@ -202,6 +203,7 @@ func (l *logins) verify(ctx context.Context, at attempt, password string) (bool,
 	}
 	right := hash.verify(password)
 	l.memory.Release(share)
+	l.giveBack.hashed()
 	right = right && stored != ""
 	if right && hash.hashParams != newParams {
 		l.renew(ctx, at.entry, stored, password)
