@@ -34,18 +34,38 @@ const (
 	BodyBinary BodyType = "BINARYMIME"
 )
 
+// ByMode is what happens when DeliverBy is reached (RFC 2852 section 4).
+type ByMode string
+
+// The modes; "" without DELIVERBY.
+const (
+	ByReturn ByMode = "R" // the message is returned
+	ByNotify ByMode = "N" // the sender is told, delivery goes on
+)
+
 // Envelope travels beside a message's body.
 type Envelope struct {
-	ID       id.ID
-	Tenant   string
-	Stream   Stream
-	From     smtp.Address // reverse-path; zero is the null one
-	Rcpts    []Rcpt
-	Body     BodyType
-	Size     int64  // SIZE of MAIL (RFC 1870), 0 when the client did not say
-	UTF8     bool   // SMTPUTF8 was asked for (RFC 6531)
-	Ret      string // RET of RFC 3461: "FULL", "HDRS" or ""
-	EnvID    string // ENVID of RFC 3461, decoded
+	ID     id.ID
+	Tenant string
+	Stream Stream
+	From   smtp.Address // reverse-path; zero is the null one
+	Rcpts  []Rcpt
+	Body   BodyType
+	Size   int64  // SIZE of MAIL (RFC 1870), 0 when the client did not say
+	UTF8   bool   // SMTPUTF8 was asked for (RFC 6531)
+	Ret    string // RET of RFC 3461: "FULL", "HDRS" or ""
+	EnvID  string // ENVID of RFC 3461, decoded
+	// RequireTLS asks for TLS with a verified server at every hop (RFC 8689).
+	RequireTLS bool `json:",omitzero"`
+	// HoldUntil is before when the message must not leave (FUTURERELEASE, RFC
+	// 4865); zero is at once.
+	HoldUntil time.Time `json:",omitzero"`
+	// DeliverBy is when it must have been delivered (RFC 2852); zero is no bound.
+	DeliverBy time.Time `json:",omitzero"`
+	ByMode    ByMode    `json:",omitzero"`
+	ByTrace   bool      `json:",omitzero"` // "T": tell the sender of every relaying (RFC 2852 section 4.1.3)
+	// Priority is MT-PRIORITY, -9 to 9 (RFC 6710); 0 is what everybody gets.
+	Priority int `json:",omitzero"`
 	Origin   Origin
 	Received time.Time
 }
@@ -55,6 +75,11 @@ type Rcpt struct {
 	To     smtp.Address
 	Notify string // NOTIFY of RFC 3461: comma-separated, "" when absent
 	ORcpt  string // ORCPT of RFC 3461, decoded, with its address type; "" when absent
+	// RRVS is since when the mailbox must have belonged to the same person (RFC
+	// 7293); zero when absent. RRVSContinue is its "C": a server that passes the
+	// message on drops the condition where the next cannot keep it.
+	RRVS         time.Time `json:",omitzero"`
+	RRVSContinue bool      `json:",omitzero"`
 }
 
 // Origin is how and from where the message came.
