@@ -28,7 +28,7 @@ func DialSMTP(addr, login string) (*SMTP, error) {
 		return nil, err
 	}
 	conn.SetDeadline(time.Now().Add(clientTimeout))
-	c := &SMTP{conn: conn, text: textproto.NewConn(conn)}
+	c := newSMTP(conn)
 	if _, _, err = c.text.ReadResponse(220); err == nil {
 		_, err = c.Cmd(250, "EHLO client.test")
 	}
@@ -41,6 +41,8 @@ func DialSMTP(addr, login string) (*SMTP, error) {
 	}
 	return c, nil
 }
+
+func newSMTP(conn net.Conn) *SMTP { return &SMTP{conn: conn, text: textproto.NewConn(conn)} }
 
 // Cmd gives a command and wants a reply code.
 func (c *SMTP) Cmd(code int, line string) (string, error) {

@@ -18,11 +18,11 @@ const killsPerHouse = 12
 
 // TestTorture kills the server at random moments under SMTP, IMAP and outbound
 // load, and proves from the clients' own records that nothing acknowledged is
-// missing, nothing is there twice, and no UID is given twice. POSTHOUSE_TORTURE
+// missing, nothing is there twice, and no UID is given twice. TORTURE_KILLS
 // is the number of kills.
 func TestTorture(t *testing.T) {
 	kills := 24
-	if s := os.Getenv("POSTHOUSE_TORTURE"); s != "" {
+	if s := os.Getenv("TORTURE_KILLS"); s != "" {
 		kills, _ = strconv.Atoi(s)
 	} else if testing.Short() {
 		t.Skip("starts and kills servers")
