@@ -72,16 +72,25 @@ type House struct {
 var doors = []string{"smtp", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s", "http"}
 
 // NewHouse sets a house up on ip with accounts (addresses), not yet running.
-// extra is more configuration, TOML.
+// extra is more configuration, TOML: keys of the top, "---", sections.
 func NewHouse(t testing.TB, ip, hostname, extra string, accounts ...string) *House {
+	t.Helper()
+	return NewHouseAt(t, ip, "", hostname, extra, accounts...)
+}
+
+// NewHouseAt is NewHouse with a port for the smtp door; "" is any that is free.
+func NewHouseAt(t testing.TB, ip, port, hostname, extra string, accounts ...string) *House {
 	t.Helper()
 	h := &House{t: t, Dir: t.TempDir(), IP: ip, Addr: make(map[string]string)}
 	h.Config = filepath.Join(h.Dir, "posthouse.toml")
 	var b strings.Builder
 	top, sections, _ := strings.Cut(extra, "---\n")
 	fmt.Fprintf(&b, "hostname = %q\ndata = %q\n%s[listen]\n", hostname, filepath.Join(h.Dir, "data"), top)
-	for i, port := range freePorts(t, ip, len(doors)) {
-		h.Addr[doors[i]] = net.JoinHostPort(ip, port)
+	for i, free := range freePorts(t, ip, len(doors)) {
+		if port != "" && doors[i] == "smtp" {
+			free = port
+		}
+		h.Addr[doors[i]] = net.JoinHostPort(ip, free)
 		fmt.Fprintf(&b, "%s = [%q]\n", doors[i], h.Addr[doors[i]])
 	}
 	b.WriteString("[auth]\nallow_plaintext = true\n[limits]\ntrusted = [\"127.0.0.0/8\"]\n" + sections)
@@ -213,6 +222,64 @@ func (h *House) PID() int {
 		return 0
 	}
 	return h.cmd.Process.Pid
+}
+
+// Await waits until the INBOX of login holds exactly one message that meets the
+// SEARCH criteria, and gives it.
+func (h *House) Await(login, criteria string) []byte {
+	h.t.Helper()
+	c, err := DialIMAP(h.Addr["imap"], login)
+	if err == nil {
+		defer c.Close()
+		_, _, err = c.Cmd("EXAMINE INBOX")
+	}
+	deadline := time.Now().Add(clientTimeout)
+	for err == nil && time.Now().Before(deadline) {
+		var found []Response
+		found, _, err = c.Cmd("UID SEARCH %s", criteria)
+		uids := uidsOf(found)
+		if len(uids) > 1 {
+			h.t.Fatalf("%s: %d messages with %s", login, len(uids), criteria)
+		}
+		if len(uids) == 1 {
+			return h.fetch(c, uids[0])
+		}
+		time.Sleep(10 * time.Millisecond) // polling another process
+	}
+	h.t.Fatalf("%s: no message with %s: %v", login, criteria, err)
+	return nil
+}
+
+// awaitTrue polls until cond holds.
+func awaitTrue(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(clientTimeout)
+	for !cond() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+		time.Sleep(10 * time.Millisecond) // polling another process
+	}
+}
+
+// fetch is one message of the selected mailbox.
+func (h *House) fetch(c *IMAP, uid string) []byte {
+	h.t.Helper()
+	all, _, err := c.Cmd("UID FETCH %s BODY.PEEK[]", uid)
+	if err != nil || len(all) == 0 || len(all[0].Literals) != 1 {
+		h.t.Fatalf("fetch %s: %v %v", uid, all, err)
+	}
+	return all[0].Literals[0]
+}
+
+// uidsOf are the numbers of SEARCH responses.
+func uidsOf(all []Response) (uids []string) {
+	for _, r := range all {
+		if rest, ok := strings.CutPrefix(r.Text, "* SEARCH"); ok {
+			uids = append(uids, strings.Fields(rest)...)
+		}
+	}
+	return uids
 }
 
 // Verify runs "posthouse verify" on the stopped house.

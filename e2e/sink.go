@@ -8,27 +8,50 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Sink is a host elsewhere: an SMTP server that takes everything and remembers
 // the X-Token of what it took.
 type Sink struct {
-	Addr string
-	l    net.Listener
-	wg   sync.WaitGroup
+	Addr   string
+	habits Habits
+	l      net.Listener
+	wg     sync.WaitGroup
 
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
 	taken map[string]int
+	seen  map[string]int // how often each recipient was asked for
+	begun int            // messages begun
 }
 
-// NewSink starts a sink on ip.
+// Habits are what is odd about a host; the zero value takes everything at once.
+type Habits struct {
+	// Rcpt answers when a recipient is asked for the nth time, from 1; "" takes it.
+	Rcpt func(to string, n int) string
+	// HangUp says whether to end the connection within the nth message.
+	HangUp func(n int) bool
+	// Slow trickles replies, and the last one of a message waits for Open.
+	Slow bool
+	Open <-chan struct{}
+}
+
+// NewSink starts a sink on a port of ip.
 func NewSink(t testing.TB, ip string) *Sink {
-	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
+	return NewSinkAt(t, net.JoinHostPort(ip, "0"), Habits{})
+}
+
+// NewSinkAt starts a sink on addr.
+func NewSinkAt(t testing.TB, addr string, habits Habits) *Sink {
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Sink{Addr: l.Addr().String(), l: l, taken: make(map[string]int), conns: make(map[net.Conn]struct{})}
+	s := &Sink{
+		Addr: l.Addr().String(), habits: habits, l: l,
+		conns: make(map[net.Conn]struct{}), taken: make(map[string]int), seen: make(map[string]int),
+	}
 	s.wg.Go(s.accept)
 	t.Cleanup(s.close)
 	return s
@@ -78,25 +101,23 @@ func (s *Sink) accept() {
 
 func (s *Sink) serve(c net.Conn) {
 	r := textproto.NewReader(bufio.NewReader(c))
-	say := func(line string) { c.Write([]byte(line + "\r\n")) }
+	say := func(line string) { s.say(c, line) }
 	say("220 sink.test ESMTP")
 	for {
 		line, err := r.ReadLine()
 		if err != nil {
 			return
 		}
-		switch verb, _, _ := strings.Cut(strings.ToUpper(line), " "); verb {
+		switch verb, arg, _ := strings.Cut(strings.ToUpper(line), " "); verb {
 		case "EHLO":
 			say("250-sink.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 104857600")
+		case "RCPT":
+			say(s.rcpt(strings.ToLower(arg)))
 		case "DATA":
 			say("354 go on")
-			body, err := r.ReadDotBytes()
-			if err != nil {
+			if !s.content(r) {
 				return
 			}
-			s.mu.Lock()
-			s.taken[TokenOf(body)]++
-			s.mu.Unlock()
 			say("250 2.0.0 taken")
 		case "QUIT":
 			say("221 bye")
@@ -105,6 +126,56 @@ func (s *Sink) serve(c net.Conn) {
 			say("250 ok")
 		}
 	}
+}
+
+// say writes a reply, a slow host in pieces.
+func (s *Sink) say(c net.Conn, line string) {
+	out := []byte(line + "\r\n")
+	for s.habits.Slow && len(out) > 1 {
+		c.Write(out[:1])
+		out = out[1:]
+		time.Sleep(time.Millisecond) // it is slow
+	}
+	c.Write(out)
+}
+
+// rcpt answers "to:<address>".
+func (s *Sink) rcpt(arg string) string {
+	_, to, _ := strings.Cut(arg, "<")
+	to, _, _ = strings.Cut(to, ">")
+	s.mu.Lock()
+	s.seen[to]++
+	n := s.seen[to]
+	s.mu.Unlock()
+	if s.habits.Rcpt != nil {
+		if reply := s.habits.Rcpt(to, n); reply != "" {
+			return reply
+		}
+	}
+	return "250 ok"
+}
+
+// content takes a message; false when the connection is to end.
+func (s *Sink) content(r *textproto.Reader) bool {
+	s.mu.Lock()
+	s.begun++
+	n := s.begun
+	s.mu.Unlock()
+	if s.habits.HangUp != nil && s.habits.HangUp(n) {
+		r.ReadLine() // the message has begun
+		return false
+	}
+	body, err := r.ReadDotBytes()
+	if err != nil {
+		return false
+	}
+	if s.habits.Open != nil {
+		<-s.habits.Open
+	}
+	s.mu.Lock()
+	s.taken[TokenOf(body)]++
+	s.mu.Unlock()
+	return true
 }
 
 // TokenOf finds the X-Token field of a message; "" when there is none.
