@@ -23,9 +23,11 @@ func (s *session) cmdRCPT(arg string) {
 		s.badMailing(err, "RCPT TO:<address>", 3)
 		return
 	}
+	r := envelope.Rcpt{To: m.Path}
+	refusal := s.rcptParams(&r, m.Params)
 	switch {
-	case len(m.Params) > 0:
-		s.send(smtp.ErrorReply(unknownParam(m.Params[0])))
+	case refusal != nil:
+		s.send(smtp.ErrorReply(refusal))
 		return
 	case !m.Path.IsASCII() && !s.env.UTF8:
 		s.send(smtp.ErrorReply(needsUTF8()))
@@ -34,7 +36,6 @@ func (s *session) cmdRCPT(arg string) {
 		s.reply(452, enhanced(4, 5, 3), "Too many recipients") // RFC 5321 section 4.5.3.1.10
 		return
 	}
-	r := envelope.Rcpt{To: m.Path}
 	if err := s.srv.handler.Rcpt(s.srv.ctx, s.env, r); err != nil {
 		s.refuse(err, "RCPT")
 		return

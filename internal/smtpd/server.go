@@ -21,7 +21,9 @@ type Server struct {
 	handler Handler
 	ctx     context.Context // of all sessions; ends when they must
 	cancel  context.CancelFunc
-	refusal chan struct{} // slots for connections that are being turned away
+	// extensions is what this door speaks of in EHLO.
+	extensions []extension
+	refusal    chan struct{} // slots for connections that are being turned away
 
 	mu        sync.Mutex
 	closed    bool
@@ -41,7 +43,7 @@ func New(cfg Config, h Handler) *Server {
 	cfg.setDefaults()
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Server{
-		cfg: cfg, handler: h, ctx: ctx, cancel: cancel,
+		cfg: cfg, handler: h, ctx: ctx, cancel: cancel, extensions: extensionList(),
 		refusal:   make(chan struct{}, maxRefusals),
 		listeners: make(map[net.Listener]struct{}),
 		sessions:  make(map[*session]struct{}),

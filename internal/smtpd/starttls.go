@@ -1,5 +1,13 @@
 package smtpd
 
+// startTLSExtension is STARTTLS (RFC 3207): not offered once TLS is active.
+func startTLSExtension() extension {
+	return extension{
+		keyword: "STARTTLS",
+		offered: func(s *session) (string, bool) { return "", s.srv.cfg.TLS != nil && s.conn.TLS() == nil },
+	}
+}
+
 // cmdSTARTTLS begins TLS (RFC 3207 section 4).
 func (s *session) cmdSTARTTLS(arg string) {
 	switch {

@@ -1,0 +1,43 @@
+package smtpd
+
+import (
+	"slices"
+	"strings"
+
+	"posthouse/internal/envelope"
+	"posthouse/internal/sasl"
+	"posthouse/internal/smtp"
+	"posthouse/internal/status"
+)
+
+// authExtension is AUTH (RFC 4954).
+func authExtension() extension {
+	return extension{
+		keyword: "AUTH",
+		offered: func(s *session) (string, bool) {
+			// -PLUS works but is not announced: clients on GNU SASL, neomutt among them,
+			// pick it whenever it is, cannot bind, and then give up altogether.
+			unbound := func(m string) bool { return m == sasl.ScramSHA256Plus }
+			mechanisms := slices.DeleteFunc(s.mechanisms(), unbound)
+			return strings.Join(mechanisms, " "), len(mechanisms) > 0
+		},
+		mail: map[string]mailParam{"AUTH": func(_ *session, _ *envelope.Envelope, value string) *status.Error {
+			// Whom the client vouches for is of no use to us: it has logged in itself
+			// (RFC 4954 section 5).
+			if _, err := smtp.DecodeXtext(value); err != nil || value == "" {
+				return badParam("AUTH must be an address in xtext")
+			}
+			return nil
+		}},
+	}
+}
+
+// mechanisms is what a client may log in with here and now.
+func (s *session) mechanisms() []string {
+	ok, _ := s.mayAuth()
+	if !ok {
+		return nil
+	}
+	state := s.conn.TLS()
+	return sasl.Mechanisms(state != nil, true, sasl.Bindable(state))
+}
