@@ -23,10 +23,12 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 const header = "From: Alice <alice@example.test>\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nMessage-ID: <m1@example.test>\r\n\r\n"
 
+var sent = id.New(noon.Add(-time.Hour))
+
 func sample() *DSN {
 	return &DSN{
 		ID: id.New(noon), Hostname: "mx.example.test", To: smtp.Address{Local: "alice", Domain: "example.test"}, Date: noon,
-		Original:  &envelope.Envelope{ID: id.New(noon), Received: noon.Add(-time.Hour), EnvID: "E+1"},
+		Original:  &envelope.Envelope{ID: sent, Received: noon.Add(-time.Hour), EnvID: "E+1"},
 		MessageID: "<m1@example.test>",
 		Message:   []byte(header + "the body\r\n"), Whole: true,
 		Rcpts: []Rcpt{{
@@ -115,7 +117,7 @@ func TestFailureReport(t *testing.T) {
 	if s, _ := new(mime.WordDecoder).DecodeHeader(h.Get("Subject")); s != "Not delivered: Grüße" {
 		t.Errorf("subject %q", s)
 	}
-	for _, want := range []string{"will not be", "bob@example.net", "no such address", "mx1.example.net answered: 550 5.1.1 No such user here", "Tried 3 times", "Grüße"} {
+	for _, want := range []string{"will not be", "bob@example.net", "You wrote to bobby@example.net", "no such address", "ask the recipient", "mx1.example.net answered: 550 5.1.1 No such user here", "Tried 3 times", "Grüße"} {
 		if !strings.Contains(bodies[0], want) {
 			t.Errorf("text lacks %q:\n%s", want, bodies[0])
 		}
@@ -137,7 +139,7 @@ func TestFailureReport(t *testing.T) {
 	for name, want := range map[string]string{
 		"Original-Recipient": "rfc822; bobby@example.net", "Final-Recipient": "rfc822; bob@example.net", "Action": "failed",
 		"Status": "5.1.1", "Remote-Mta": "dns; mx1.example.net", "Diagnostic-Code": "smtp; 550 5.1.1 No such user here",
-		"Last-Attempt-Date": "Sun, 1 Mar 2026 12:00:00 +0000", "Will-Retry-Until": "",
+		"Last-Attempt-Date": "Sun, 1 Mar 2026 12:00:00 +0000", "Will-Retry-Until": "", "Final-Log-Id": string(sent),
 	} {
 		if got := groups[1].Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
@@ -189,23 +191,55 @@ func TestWholeMessageOnRequest(t *testing.T) {
 	}
 }
 
+// Who sent with SMTPUTF8 gets the parts of RFC 6533.
 func TestInternationalReport(t *testing.T) {
 	d := sample()
+	d.Original.UTF8 = true
+	d.Message = []byte("Subject: Grüße\r\n\r\nbody\r\n")
 	d.Rcpts[0].To = smtp.Address{Local: "böb", Domain: "exämple.net"}
+	d.Rcpts[0].ORcpt = "utf-8;bäb@example.net"
 	d.Rcpts[0].Text = "kein Müll"
 	_, parts, bodies := parse(t, d)
 	if kind := parts[1].Header.Get("Content-Type"); kind != "message/global-delivery-status" {
 		t.Errorf("status part is %q", kind)
 	}
-	if !strings.Contains(bodies[1], "Final-Recipient: utf-8; böb@exämple.net") {
-		t.Errorf("status %q", bodies[1])
+	for _, want := range []string{"Final-Recipient: utf-8; böb@exämple.net", "Original-Recipient: utf-8; bäb@example.net", "Diagnostic-Code: smtp; 550 5.1.1 kein Müll"} {
+		if !strings.Contains(bodies[1], want) {
+			t.Errorf("status %q lacks %q", bodies[1], want)
+		}
+	}
+	if kind := parts[2].Header.Get("Content-Type"); kind != "message/global-headers" || !strings.Contains(bodies[2], "Grüße") {
+		t.Errorf("third part is %q: %q", kind, bodies[2])
 	}
 	if d.NeedsUTF8() {
 		t.Error("a sender with an ASCII address needs no SMTPUTF8")
 	}
+	d.Original.Ret = "FULL"
+	if _, parts, _ = parse(t, d); parts[2].Header.Get("Content-Type") != "message/global" {
+		t.Errorf("third part is %v", parts[2].Header)
+	}
 	d.To = d.Rcpts[0].To
 	if h, _, _ := parse(t, d); !d.NeedsUTF8() || !strings.Contains(h.Get("To"), "böb") {
 		t.Errorf("To %q", h.Get("To"))
+	}
+}
+
+// Who did not gets ASCII, whatever an alias led to.
+func TestInternationalRecipientOfAnASCIISender(t *testing.T) {
+	d := sample()
+	d.Rcpts[0].To = smtp.Address{Local: "böb", Domain: "example.net"}
+	d.Rcpts[0].ORcpt = "utf-8;b b+ä@example.net"
+	d.Rcpts[0].Text = "kein Müll"
+	_, parts, bodies := parse(t, d)
+	if kind := parts[1].Header.Get("Content-Type"); kind != "message/delivery-status" {
+		t.Errorf("status part is %q", kind)
+	}
+	g := fields(t, bodies[1])[1]
+	if g.Get("Final-Recipient") != `utf-8; b\x{F6}b@example.net` || g.Get("Original-Recipient") != `utf-8; b\x{20}b\x{2B}\x{E4}@example.net` {
+		t.Errorf("%v", g)
+	}
+	if g.Get("Diagnostic-Code") != "smtp; 550 5.1.1 kein M?ll" || !strings.Contains(bodies[0], "kein Müll") {
+		t.Errorf("%v\n%s", g, bodies[0])
 	}
 }
 

@@ -3,24 +3,30 @@ package report
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"posthouse/internal/message"
 	"posthouse/internal/smtp"
-	"posthouse/internal/status"
 )
 
 // maxSubject is how much of the original's subject is repeated, in bytes.
 const maxSubject = 200
 
+// titles begin the subject.
+var titles = map[Action]string{
+	Failed: "Not delivered", Delayed: "Delayed", Delivered: "Delivered",
+	Relayed: "Passed on", Expanded: "Passed on",
+}
+
 func (d *DSN) subject() string {
-	what := "Not delivered"
-	if d.delayedOnly() {
-		what = "Delayed"
+	title := titles[d.Action()]
+	if d.ForPostmaster() {
+		title = "For the postmaster: not delivered"
 	}
 	if s := d.originalSubject(); s != "" {
-		return what + ": " + s
+		return title + ": " + s
 	}
-	return what + ": your message"
+	return title + ": your message"
 }
 
 // originalSubject is decoded, on one line, "" when there is none.
@@ -37,41 +43,72 @@ func (d *DSN) originalSubject() string {
 func (d *DSN) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "This is the mail server %s.\n\n", d.Hostname)
-	d.intro(&b)
+	b.WriteString(d.intro())
 	b.WriteString("\n")
 	if s := d.originalSubject(); s != "" {
 		fmt.Fprintf(&b, "    Subject:  %s\n", s)
 	}
 	if !d.Original.Received.IsZero() {
-		fmt.Fprintf(&b, "    Sent:     %s\n", d.Original.Received.Format("Monday, 2 January 2006, 15:04 -0700"))
+		fmt.Fprintf(&b, "    Sent:     %s\n", longDate(d.Original.Received))
 	}
 	for i := range d.Rcpts {
 		b.WriteString("\n")
 		d.Rcpts[i].describe(&b)
 	}
-	b.WriteString("\nThe technical details and the header of your message are attached.\n")
+	b.WriteString("\n" + d.outro())
 	return b.String()
 }
 
-func (d *DSN) intro(b *strings.Builder) {
-	switch {
-	case d.delayedOnly():
-		b.WriteString("Your message could not be delivered so far. It is still being tried: you need\n" +
-			"not send it again. You will hear from us if it fails for good.\n")
-	case len(d.Rcpts) == 1:
-		b.WriteString("Your message could not be delivered to the recipient below. It will not be\n" +
-			"tried again.\n")
-	default:
-		b.WriteString("Your message could not be delivered to the recipients below. It will not be\n" +
-			"tried again.\n")
+// intros say what happened. Those who get one may never have heard of SMTP.
+var intros = map[Action]string{
+	Failed: "Your message could not be delivered to the %s below. It will not be\n" +
+		"tried again.\n",
+	Delayed: "Your message could not be delivered so far. It is still being tried: you need\n" +
+		"not send it again. You will hear from us if it fails for good.\n",
+	Delivered: "Your message was delivered to the %s below. You get this notice because\n" +
+		"you asked for it. It does not say that the message was read.\n",
+	Relayed: "Your message was passed on to the next mail server on its way to the %s\n" +
+		"below. That server does not tell when it is delivered: this is the last you\n" +
+		"hear of it, unless it fails.\n",
+	Expanded: "Your message was passed on to all who get mail for the %s below. You\n" +
+		"will hear of each of them only if it fails there.\n",
+}
+
+func (d *DSN) intro() string {
+	if d.ForPostmaster() {
+		return "A report of this server, or another message that has no sender to be told of\n" +
+			"failures, could not be delivered. This copy is for you, the postmaster: look\n" +
+			"whether something is wrong here. It will not be tried again.\n"
 	}
+	who := "recipients"
+	if len(d.Rcpts) == 1 {
+		who = "recipient"
+	}
+	return strings.Replace(intros[d.Action()], "%s", who, 1)
+}
+
+// outro says what is attached.
+func (d *DSN) outro() string {
+	switch {
+	case d.returnsWhole():
+		return "The technical details and your message are attached.\n"
+	case d.ForPostmaster():
+		return "The technical details and the header of the message are attached.\n"
+	case d.wantsWhole():
+		return "The technical details and the header of your message are attached. The whole\n" +
+			"message is too large to be returned, or not of a form that can be.\n"
+	}
+	return "The technical details and the header of your message are attached.\n"
 }
 
 // describe writes one recipient's paragraph.
 func (r *Rcpt) describe(b *strings.Builder) {
 	fmt.Fprintf(b, "%s\n", readable(r.To))
-	if why := explain(r.Status); why != "" {
-		fmt.Fprintf(b, "    %s\n", why)
+	if _, addr, _ := strings.Cut(r.ORcpt, ";"); addr != "" && !strings.EqualFold(addr, r.To.String()) {
+		fmt.Fprintf(b, "    You wrote to %s.\n", addr)
+	}
+	if r.Action == Failed || r.Action == Delayed {
+		r.describeTrouble(b)
 	}
 	switch {
 	case r.Text == "":
@@ -86,48 +123,29 @@ func (r *Rcpt) describe(b *strings.Builder) {
 		fmt.Fprintf(b, "    Tried %d times, the last time %s.\n", r.Attempts, r.LastAttempt.Format("2 January, 15:04 -0700"))
 	}
 	if r.Action == Delayed && !r.RetryUntil.IsZero() {
-		fmt.Fprintf(b, "    It will be tried until %s.\n", r.RetryUntil.Format("Monday, 2 January 2006, 15:04 -0700"))
+		fmt.Fprintf(b, "    It will be tried until %s.\n", longDate(r.RetryUntil))
 	}
 }
+
+// describeTrouble says why, and what to do about what failed for good.
+func (r *Rcpt) describeTrouble(b *strings.Builder) {
+	why := explain(r.Status)
+	if why.why != "" {
+		fmt.Fprintf(b, "    %s\n", why.why)
+	}
+	switch {
+	case r.Action != Failed:
+	case r.Hint != "":
+		fmt.Fprintf(b, "    %s\n", r.Hint)
+	case why.do != "":
+		fmt.Fprintf(b, "    %s\n", why.do)
+	}
+}
+
+func longDate(t time.Time) string { return t.Format("Monday, 2 January 2006, 15:04 -0700") }
 
 // readable is an address with its domain as people know it.
 func readable(a smtp.Address) string {
 	a.Domain = smtp.ToUnicode(a.Domain)
 	return a.String()
-}
-
-// explanations of enhanced codes (RFC 3463, RFC 7505, RFC 6531), by subject and
-// detail; detail 0 stands for the rest of its subject.
-var explanations = map[[2]uint16]string{
-	{1, 1}:  "There is no such address there. Please check how it is written.",
-	{1, 2}:  "There is no such mail domain. Please check what stands after the @.",
-	{1, 3}:  "The address is not written as it must be.",
-	{1, 6}:  "The recipient has moved and left no new address.",
-	{1, 10}: "This domain takes no mail at all.",
-	{2, 1}:  "The mailbox is closed or switched off.",
-	{2, 2}:  "The recipient's mailbox is full. You may try again later.",
-	{2, 3}:  "The message is larger than the recipient may receive.",
-	{3, 4}:  "The message is too large for the receiving server.",
-	{4, 1}:  "The receiving server cannot be reached.",
-	{4, 2}:  "The connection to the receiving server broke off.",
-	{4, 3}:  "The name service of the recipient's domain does not answer.",
-	{4, 4}:  "The domain names mail servers that cannot be found. Its owner must correct that.",
-	{4, 6}:  "The message goes in circles between mail servers.",
-	{4, 7}:  "The receiving server did not take it for days; the last reason is given here.",
-	{5, 3}:  "The server takes fewer recipients at a time.",
-	{6, 0}:  "The message is not written in a form that can be sent on safely.",
-	{6, 7}:  "The receiving server does not take international (UTF-8) addresses or headers.",
-	{7, 0}:  "The receiving server refuses the message by its own rules.",
-}
-
-// explain puts an enhanced code into plain words; "" when the remote's own words
-// must do.
-func explain(e status.Enhanced) string {
-	if text, ok := explanations[[2]uint16{e.Subject, e.Detail}]; ok {
-		return text
-	}
-	if e.Subject == 7 {
-		return explanations[[2]uint16{7, 0}]
-	}
-	return ""
 }
