@@ -62,6 +62,9 @@ type Options struct {
 	Clock          clock.Clock
 	Recoverable    time.Duration // how long expunged bodies stay recoverable; default 14 days
 	MaxMessageSize int64         // APPENDLIMIT; default 50 MB
+	// EpochAhead is how far ahead of the clock the UIDVALIDITY of new mailboxes
+	// is, for an index that is made again: none of the lost ones may come again.
+	EpochAhead time.Duration
 	// Quota tells an account's limit in bytes, 0 for none.
 	Quota func(context.Context, id.Account) (int64, error)
 }

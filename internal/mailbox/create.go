@@ -96,7 +96,7 @@ func (e *edit) createWithParents(name, use string) (*boxEdit, error) {
 func (e *edit) create(name, use string) (*boxEdit, error) {
 	id := e.head.nextBox
 	e.head.nextBox++
-	e.head.uidValidity = max(e.head.uidValidity+1, uint32(e.now.Unix()))
+	e.head.uidValidity = max(e.head.uidValidity+1, e.epoch)
 	b := &boxEdit{e: e, id: id, row: boxRow{
 		name: name, specialUse: use, uidValidity: e.head.uidValidity, uidNext: 1,
 	}}

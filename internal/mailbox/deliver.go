@@ -32,7 +32,7 @@ func (s *Store) CreateTx(tx kv.Tx, acct id.Account) error {
 	if !errors.Is(err, ErrDeleted) {
 		return err
 	}
-	e := &edit{tx: tx, keys: keysOf(acct), now: s.opt.Clock.Now()}
+	e := s.newEdit(tx, acct)
 	e.head = head{nextBox: inboxID, nextMessage: 1}
 	for _, d := range defaultBoxes {
 		if _, err := e.create(d.name, d.use); err != nil {

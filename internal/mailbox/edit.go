@@ -24,9 +24,15 @@ type edit struct {
 	tx     kv.Tx
 	keys   keyspace
 	now    time.Time
+	epoch  uint32 // the least UIDVALIDITY of a new mailbox
 	head   head
 	modseq uint64 // 0 until something changed
 	boxes  []*boxEdit
+}
+
+func (s *Store) newEdit(tx kv.Tx, acct id.Account) *edit {
+	now := s.opt.Clock.Now()
+	return &edit{tx: tx, keys: keysOf(acct), now: now, epoch: uint32(now.Add(s.opt.EpochAhead).Unix())}
 }
 
 // boxEdit is a mailbox that a transaction touches.
@@ -43,7 +49,7 @@ type boxEdit struct {
 
 // begin reads the head of acct. An account that is not there answers ErrDeleted.
 func (s *Store) begin(tx kv.Tx, acct id.Account) (*edit, error) {
-	e := &edit{tx: tx, keys: keysOf(acct), now: s.opt.Clock.Now()}
+	e := s.newEdit(tx, acct)
 	var err error
 	e.head, err = readHead(tx, e.keys)
 	return e, err

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"posthouse/internal/admin"
 	"posthouse/internal/blob"
@@ -116,7 +117,7 @@ func openGround(ctx context.Context, cfg *config.Config, log *slog.Logger, opt g
 		return nil, err
 	}
 	g.journal = journal.Open(g.db, g.clock, log, opt.observers...)
-	if err := g.openDomain(ctx); err != nil {
+	if err := g.openDomain(ctx, opt.rebuild); err != nil {
 		return nil, err
 	}
 	return g, nil
@@ -140,11 +141,16 @@ func (g *ground) openBodies(rebuild bool) error {
 }
 
 // openDomain opens what the house keeps: mailboxes and directory.
-func (g *ground) openDomain(ctx context.Context) error {
+func (g *ground) openDomain(ctx context.Context, rebuild bool) error {
+	ahead := time.Duration(0)
+	if rebuild {
+		// Many mailboxes made at one time have run ahead of the clock by a second each.
+		ahead = time.Hour
+	}
 	var err error
 	g.mailboxes, err = mailbox.Open(g.db, g.bodies, g.counts, mailbox.Options{
 		Clock: g.clock, Recoverable: g.cfg.Store.Recoverable.Duration,
-		MaxMessageSize: g.cfg.Limits.MessageSize.Bytes() + traceRoom,
+		MaxMessageSize: g.cfg.Limits.MessageSize.Bytes() + traceRoom, EpochAhead: ahead,
 		Quota: func(ctx context.Context, acct id.Account) (int64, error) {
 			a, err := g.directory.AccountByID(ctx, acct)
 			return a.Quota, err
