@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"posthouse/internal/classify"
 	"posthouse/internal/journal"
 	"posthouse/internal/smtp"
 	"posthouse/internal/status"
@@ -20,6 +21,8 @@ import (
 // conn is an SMTP session with one server, ready for transactions.
 type conn struct {
 	w         *wire.Conn
+	rules     *classify.Table
+	stage     classify.Stage // of the dialogue
 	site      string
 	host      string
 	addr      netip.AddrPort
@@ -40,6 +43,8 @@ type failure struct {
 	refused bool
 	// tls: the handshake failed, in clear it may work.
 	tls bool
+	// timeout: there was silence until patience ended.
+	timeout bool
 }
 
 // capabilities used in transactions.
@@ -60,7 +65,7 @@ func (c *conn) quit() {
 // unless plain.
 func (c *Courier) open(ctx context.Context, r *Route, h *Host, addr netip.Addr, plain bool) (*conn, *failure) {
 	ap := netip.AddrPortFrom(addr, r.port)
-	s := &conn{site: r.Site, host: h.Name, addr: ap, quitWait: c.opt.Timeouts.Quit}
+	s := &conn{rules: c.opt.Rules, stage: classify.StageConnect, site: r.Site, host: h.Name, addr: ap, quitWait: c.opt.Timeouts.Quit}
 	began := time.Now()
 	dialCtx, cancel := context.WithTimeout(ctx, c.opt.Timeouts.Connect)
 	nc, err := c.opt.Dialer.DialContext(dialCtx, "tcp", ap.String())
@@ -74,7 +79,7 @@ func (c *Courier) open(ctx context.Context, r *Route, h *Host, addr netip.Addr, 
 	defer stop()
 	s.w = wire.New(nc, c.opt.Timeouts.Greeting, c.opt.Timeouts.DataBlock)
 	if r.via != nil && r.via.implicitTLS {
-		s.w.ReadTimeout = c.opt.Timeouts.TLS
+		s.w.ReadTimeout, s.stage = c.opt.Timeouts.TLS, classify.StageTLS
 		if err := s.w.StartTLSClient(c.tlsConfig(r, h)); err != nil {
 			s.w.Close()
 			return nil, s.lost("TLS handshake failed", err)
@@ -93,6 +98,7 @@ func (c *Courier) open(ctx context.Context, r *Route, h *Host, addr netip.Addr, 
 
 // greet is everything from the greeting to the login.
 func (c *Courier) greet(s *conn, r *Route, h *Host, plain bool, began *time.Time) *failure {
+	s.stage = classify.StageGreeting
 	reply, err := smtp.ReadReply(s.w)
 	if err != nil {
 		return s.lost("No greeting", err)
@@ -123,6 +129,7 @@ func (c *Courier) greet(s *conn, r *Route, h *Host, plain bool, began *time.Time
 // ehlo says hello, in the old way when the server does not know the new one
 // (RFC 5321 section 3.2).
 func (c *Courier) ehlo(s *conn) *failure {
+	s.stage = classify.StageEHLO
 	reply, err := s.command("EHLO " + c.opt.Hostname)
 	if err != nil {
 		return s.lost("Connection lost after EHLO", err)
@@ -131,7 +138,7 @@ func (c *Courier) ehlo(s *conn) *failure {
 		s.ext = smtp.ParseEHLO(reply)
 		return nil
 	}
-	if reply.Code < 500 {
+	if reply.Code < 500 || reply.Code == 521 {
 		return s.refused(reply)
 	}
 	s.ext = smtp.Extensions{}
@@ -148,6 +155,7 @@ func (c *Courier) ehlo(s *conn) *failure {
 // is spoken to in clear; one whose handshake fails must be called again.
 func (c *Courier) startTLS(s *conn, r *Route, h *Host, began *time.Time) *failure {
 	s.step("greeting", began)
+	s.stage = classify.StageTLS
 	reply, err := s.command("STARTTLS")
 	if err != nil {
 		f := s.lost("Connection lost after STARTTLS", err)
@@ -201,6 +209,7 @@ func tlsVersion(v uint16) string {
 
 // login authenticates (RFC 4954) by PLAIN (RFC 4616) or LOGIN.
 func (s *conn) login(v *relay) *failure {
+	s.stage = classify.StageAuth
 	offered := s.ext.Auth()
 	encode := func(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
 	var lines []string
@@ -210,8 +219,10 @@ func (s *conn) login(v *relay) *failure {
 	case slices.Contains(offered, "LOGIN"):
 		lines = []string{"AUTH LOGIN", encode(v.user), encode(v.pass)}
 	default:
-		return &failure{refused: true, outcome: s.outcome(454, status.Enhanced{Class: 4, Subject: 7, Detail: 0},
+		f := &failure{refused: true, outcome: s.outcome(454, status.Enhanced{Class: 4, Subject: 7, Detail: 0},
 			"The relay offers no way to log in that we know")}
+		f.outcome.Verdict = classify.Login.Verdict(454)
+		return f
 	}
 	for i, line := range lines {
 		reply, err := s.command(line)
@@ -224,9 +235,7 @@ func (s *conn) login(v *relay) *failure {
 		}
 		if reply.Code != want {
 			// The mistake is in our configuration, or passes: mail is not lost by it.
-			f := s.refused(reply)
-			f.outcome.Code, f.outcome.Enhanced.Class = 454, 4
-			return f
+			return s.refused(reply)
 		}
 	}
 	return nil
@@ -249,26 +258,39 @@ func (s *conn) step(name string, began *time.Time) {
 	*began = now
 }
 
-// outcome is one with the session's facts.
+// outcome is one of this side, with the session's facts.
 func (s *conn) outcome(code int, e status.Enhanced, text string) Outcome {
-	return Outcome{Code: code, Enhanced: e, Text: text, Host: s.host, Addr: s.addr, TLS: s.tls}
+	return Outcome{
+		Code: code, Enhanced: e, Text: text, Host: s.host, Addr: s.addr, TLS: s.tls,
+		Stage: s.stage, Verdict: ownClass(e).Verdict(code),
+	}
 }
 
 // replied is the outcome that a reply means.
 func (s *conn) replied(r smtp.Reply) Outcome {
+	if r.Code >= 300 && r.Code < 400 {
+		return s.misplaced(r)
+	}
 	o := s.outcome(r.Code, r.Enhanced, r.Text())
 	o.Remote = true
-	if o.Code >= 300 && o.Code < 400 {
-		// A reply that has no place here (RFC 5321 section 4.2.1).
-		o.Code, o.Enhanced = 450, status.Enhanced{Class: 4, Subject: 5, Detail: 0}
-	}
+	o.Verdict = s.rules.Classify(s.stage, r)
 	if o.Enhanced.IsZero() {
 		o.Enhanced = status.Enhanced{Class: uint16(o.Code / 100)}
 	}
 	return o
 }
 
+// misplaced is the outcome of a reply that has no place where it came (RFC 5321
+// section 4.2.1): server and client are out of step.
+func (s *conn) misplaced(r smtp.Reply) Outcome {
+	return s.outcome(450, status.Enhanced{Class: 4, Subject: 5, Detail: 0}, "The server's answer was out of place: "+r.String())
+}
+
+// refused is the failure that a reply other than the one hoped for means.
 func (s *conn) refused(r smtp.Reply) *failure {
+	if r.Positive() {
+		return &failure{outcome: s.misplaced(r)}
+	}
 	return &failure{outcome: s.replied(r), refused: true}
 }
 
@@ -278,7 +300,21 @@ func (s *conn) lost(what string, err error) *failure {
 	if s.w == nil {
 		code.Detail = 1 // no answer from host
 	}
-	return &failure{outcome: s.outcome(451, code, what+": "+plain(err))}
+	f := &failure{outcome: s.outcome(451, code, what+": "+plain(err))}
+	switch {
+	case s.stage == classify.StageTLS:
+		f.outcome.Verdict = classify.TLS.Verdict(451)
+	case notSMTP(err):
+		f.outcome.Verdict = classify.Protocol.Verdict(451)
+	}
+	var timeout interface{ Timeout() bool }
+	f.timeout = errors.As(err, &timeout) && timeout.Timeout()
+	return f
+}
+
+// notSMTP reports whether what came was no reply.
+func notSMTP(err error) bool {
+	return errors.Is(err, smtp.ErrReply) || errors.Is(err, wire.ErrLineTooLong) || errors.Is(err, wire.ErrFlood)
 }
 
 // plain is an error in few words that are fit for strangers: no addresses of
@@ -299,7 +335,7 @@ func plain(err error) string {
 		return "the server closed the connection"
 	case errors.Is(err, errUnreachable), errors.Is(err, errNoRoute):
 		return "no route to host"
-	case errors.Is(err, smtp.ErrReply), errors.Is(err, wire.ErrLineTooLong), errors.Is(err, wire.ErrFlood):
+	case notSMTP(err):
 		return "the answer is not SMTP"
 	case errors.As(err, &unknown):
 		return "its certificate is not trusted"

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"posthouse/internal/classify"
 	"posthouse/internal/clock"
 	"posthouse/internal/dns"
 	"posthouse/internal/envelope"
@@ -46,6 +47,8 @@ type Options struct {
 	MaxPerConn int           // messages over one connection; default 1000
 	DeadHost   time.Duration // how long a host that did not answer is passed over; default 1 minute, negative not at all
 	Timeouts   Timeouts
+	// Rules tell what replies mean. Default: classify.Standard.
+	Rules *classify.Table
 
 	// TLS is the base of every client configuration, e.g. with RootCAs for
 	// routes that log in. Nil is the system's roots.
@@ -149,6 +152,13 @@ func (o *Options) setDefaults() {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Rules == nil {
+		var err error
+		if o.Rules, err = classify.Standard(); err != nil {
+			o.Log.Error("courier: replies are judged by their codes only", "err", err)
+			o.Rules = new(classify.Table)
+		}
 	}
 }
 

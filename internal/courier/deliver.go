@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"posthouse/internal/classify"
 	"posthouse/internal/journal"
 	"posthouse/internal/status"
 )
@@ -28,6 +29,7 @@ type delivery struct {
 	last     *failure // why there is no session
 	sessions int
 	calls    int
+	asked    []netip.Addr // servers that answered and said: elsewhere
 }
 
 // Deliver tries once to hand t over, to the hosts of its route in order of
@@ -41,7 +43,7 @@ func (c *Courier) Deliver(ctx context.Context, t *Transfer) []Outcome {
 	}
 	d.run(ctx)
 	for i := range d.outs {
-		if !d.done[i] {
+		if !d.done[i] && d.outs[i].Code == 0 {
 			d.outs[i] = d.last.outcome
 		}
 		d.outs[i].Steps = d.steps
@@ -62,11 +64,14 @@ func (d *delivery) run(ctx context.Context) {
 	}
 	if s != nil {
 		alive, fresh := d.use(ctx, s, true)
-		if alive {
+		switch {
+		case alive && d.elsewhere(s):
+			d.sessions++
+			s.quit()
+		case alive:
 			d.c.pool.release(d.t.Route.Site, s)
 			return
-		}
-		if d.settled() || !fresh {
+		case d.settled() || !fresh:
 			d.c.pool.drop(d.t.Route.Site)
 			return
 		}
@@ -89,14 +94,24 @@ func (d *delivery) call(ctx context.Context) {
 		if d.calls == maxCalls || d.sessions == maxSessions || ctx.Err() != nil {
 			break
 		}
+		if slices.Contains(d.asked, g.addr) {
+			continue
+		}
 		d.calls++
 		s, f := d.c.session(ctx, d.t.Route, g)
 		if f != nil {
 			d.fail(f)
+			if f.outcome.Action == classify.StopSite {
+				break
+			}
 			continue
 		}
 		d.sessions++
 		alive, fresh := d.use(ctx, s, false)
+		if alive && d.sessions < maxSessions && d.elsewhere(s) {
+			s.quit()
+			continue
+		}
 		if alive {
 			d.c.pool.release(site, s)
 			return
@@ -114,12 +129,6 @@ func (d *delivery) call(ctx context.Context) {
 // fail notes why a host was no use. The outcome is permanent only if all hosts
 // say so, and what a server said counts for more than a server that is not there.
 func (d *delivery) fail(f *failure) {
-	if f.outcome.Permanent() && f.outcome.Code != 521 {
-		// A 5yz greeting speaks of us or of the moment, not of the message; only
-		// "does not accept mail" is for good (RFC 7504 section 3).
-		f.outcome.Code -= 100
-		f.outcome.Enhanced.Class = 4
-	}
 	switch {
 	case d.last == nil:
 		d.last = f
@@ -130,6 +139,38 @@ func (d *delivery) fail(f *failure) {
 	case f.refused || !d.last.refused:
 		d.last = f
 	}
+}
+
+// elsewhere takes back the decisions of s's server that another one may make
+// otherwise (RFC 5321 section 5.1), if there is another: they hold when that
+// gives no answer. It reports whether there are any.
+func (d *delivery) elsewhere(s *conn) bool {
+	if !d.c.another(d.t.Route, append(d.asked, s.addr.Addr())) {
+		return false
+	}
+	found := false
+	for i := range d.outs {
+		if d.done[i] && d.outs[i].Action == classify.RetryElsewhere {
+			d.done[i], found = false, true
+		}
+	}
+	if found {
+		d.asked = append(d.asked, s.addr.Addr())
+	}
+	return found
+}
+
+// another reports whether a route has an address besides those in but that may
+// be called.
+func (c *Courier) another(r *Route, but []netip.Addr) bool {
+	for i := range r.Hosts {
+		for _, a := range r.Hosts[i].Addrs {
+			if !slices.Contains(but, a) && !c.dead.has(netip.AddrPortFrom(a, r.port)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (d *delivery) settled() bool { return !slices.Contains(d.done, false) }
@@ -186,15 +227,16 @@ func (d *delivery) fill(x *transaction) {
 // lost judges a transaction whose connection is gone, and reports whether those
 // recipients that are not decided may be tried over another one at once.
 func (d *delivery) lost(x *transaction, reused bool) bool {
-	if reused && x.replies == 0 {
+	d.last = x.broken
+	o := &x.broken.outcome
+	if reused && x.replies == 0 && !(o.Uncertain && x.broken.timeout) {
 		// It was closed while it lay idle, whatever the last words: nothing of
 		// this message was taken.
-		d.last = x.broken
+		o.Uncertain = false
 		return true
 	}
-	d.last = x.broken
-	if x.broken.refused && x.broken.outcome.Code != 421 || x.final {
-		x.decideAll(x.broken.outcome)
+	if x.broken.refused && o.Code != 421 || o.Uncertain || o.Action == classify.StopSite {
+		x.decideAll(*o)
 		return false
 	}
 	return true

@@ -270,11 +270,17 @@ func TestCancel(t *testing.T) {
 }
 
 func TestGreetings(t *testing.T) {
-	for greeting, want := range map[string]int{"554 5.7.1 go away": 454, "421 busy": 421, "521 no mail here": 521, "nonsense": 451} {
+	for greeting, want := range map[string]int{
+		"554 5.7.1 go away": 554, "421 busy": 421, "521 no mail here": 521, "nonsense": 451, "250 not a greeting": 450,
+	} {
 		p := newPeer(t, "127.0.0.1:0")
 		p.greeting = greeting
 		p.start()
-		wantCodes(t, send(t, newCourier(t, p), hello, "a@example.net"), want)
+		outs := send(t, newCourier(t, p), hello, "a@example.net")
+		wantCodes(t, outs, want)
+		if outs[0].Permanent() != (want == 521) {
+			t.Errorf("%q: %+v", greeting, outs[0].Verdict)
+		}
 	}
 }
 

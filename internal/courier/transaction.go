@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"posthouse/internal/classify"
 	"posthouse/internal/smtp"
 	"posthouse/internal/status"
 )
@@ -41,6 +42,13 @@ type transaction struct {
 func (x *transaction) run() {
 	x.began = time.Now()
 	x.s.w.ReadTimeout = x.c.opt.Timeouts.Mail
+	x.s.stage = classify.StageMail
+	if n := x.s.w.Buffered(); n > 0 {
+		// Words that nobody asked for: what follows would be taken for answers.
+		x.breakOff(&failure{outcome: x.s.outcome(450, status.Enhanced{Class: 4, Subject: 5, Detail: 0},
+			"The server spoke out of turn")})
+		return
+	}
 	if !x.fit() || len(x.rcpts) == 0 {
 		return
 	}
@@ -234,7 +242,7 @@ func (x *transaction) pipelined() {
 	}
 	*block = b[:0]
 	if reset {
-		if _, ok := x.read(); !ok {
+		if _, ok := x.read(classify.StageMail); !ok {
 			return
 		}
 	}
@@ -251,25 +259,26 @@ func (x *transaction) pipelined() {
 // readEnvelope reads the replies to MAIL and every RCPT. It is false when the
 // connection is of no more use.
 func (x *transaction) readEnvelope() bool {
-	mail, ok := x.read()
+	mail, ok := x.read(classify.StageMail)
 	if !ok {
 		return false
 	}
-	for _, i := range x.rcpts {
-		reply, ok := x.read()
-		if !ok {
-			if mail.Code/100 != 2 {
-				x.decideAll(x.s.replied(mail))
+	refused := x.s.replied(mail)
+	if refused.Sent() {
+		for _, i := range x.rcpts {
+			reply, ok := x.read(classify.StageRcpt)
+			if !ok {
+				return false
 			}
-			return false
-		}
-		if mail.Code/100 == 2 {
 			x.judgeRcpt(i, reply)
 		}
+		return true
 	}
-	if mail.Code/100 != 2 {
-		x.accepted = nil
-		x.decideAll(x.s.replied(mail))
+	defer x.decideAll(refused)
+	for range x.rcpts {
+		if _, ok := x.read(classify.StageRcpt); !ok {
+			return false
+		}
 	}
 	return true
 }
@@ -281,13 +290,8 @@ func (x *transaction) judgeRcpt(i int, reply smtp.Reply) {
 		return
 	}
 	o := x.s.replied(reply)
-	many := o.Enhanced.Subject == 5 && o.Enhanced.Detail == 3
-	if o.Code == 552 && (many || reply.Enhanced.IsZero()) {
-		// Once the code for too many recipients (RFC 5321 section 4.5.3.1.10).
-		o.Code, o.Enhanced, many = 452, status.Enhanced{Class: 4, Subject: 5, Detail: 3}, true
-	}
-	if o.Code == 452 && (many || reply.Enhanced.IsZero()) && len(x.accepted) > 0 {
-		x.again = append(x.again, i)
+	if o.Class == classify.TooManyRecipients && len(x.accepted) > 0 {
+		x.again = append(x.again, i) // in a transaction of their own, at once
 	}
 	x.decide(i, o)
 }
@@ -295,12 +299,12 @@ func (x *transaction) judgeRcpt(i int, reply smtp.Reply) {
 // stepwise is for servers without PIPELINING: one command, one reply.
 func (x *transaction) stepwise() {
 	if x.s.reset {
-		if _, ok := x.ask([]byte("RSET\r\n")); !ok {
+		if _, ok := x.ask(classify.StageMail, []byte("RSET\r\n")); !ok {
 			return
 		}
 	}
 	x.s.reset = true
-	reply, ok := x.ask(x.mail(nil))
+	reply, ok := x.ask(classify.StageMail, x.mail(nil))
 	if !ok {
 		return
 	}
@@ -309,7 +313,7 @@ func (x *transaction) stepwise() {
 		return
 	}
 	for _, i := range x.rcpts {
-		if reply, ok = x.ask(x.rcpt(nil, i)); !ok {
+		if reply, ok = x.ask(classify.StageRcpt, x.rcpt(nil, i)); !ok {
 			return
 		}
 		x.judgeRcpt(i, reply)
@@ -342,17 +346,12 @@ func (x *transaction) finish() {
 	t := x.c.opt.Timeouts
 	if !x.chunked {
 		x.s.w.ReadTimeout = t.DataInit
-		reply, ok := x.read()
+		reply, ok := x.read(classify.StageData)
 		if !ok {
 			return
 		}
 		if reply.Code != 354 {
-			o := x.s.replied(reply)
-			if o.Sent() { // no answer to DATA
-				o.Code, o.Enhanced = 450, status.Enhanced{Class: 4, Subject: 5, Detail: 0}
-				x.breakOff(&failure{outcome: o})
-			}
-			x.decideAll(o)
+			x.decideAll(x.s.replied(reply))
 			return
 		}
 	}
@@ -362,7 +361,7 @@ func (x *transaction) finish() {
 		// message (RFC 2920 section 3.1). Its reply changes nothing.
 		x.final = true
 		if x.write([]byte(".\r\n")) {
-			if _, ok := x.read(); ok {
+			if _, ok := x.read(classify.StageEndOfData); ok {
 				x.s.reset = false
 			}
 		}
@@ -373,7 +372,7 @@ func (x *transaction) finish() {
 	}
 	x.final = true
 	x.s.w.ReadTimeout = t.DataDone
-	reply, ok := x.read()
+	reply, ok := x.read(classify.StageEndOfData)
 	x.step("transfer")
 	if !ok {
 		return
@@ -388,6 +387,7 @@ func (x *transaction) transfer() bool {
 	defer blocks.Put(block)
 	in := blocks.Get().(*[]byte)
 	defer blocks.Put(in)
+	x.s.stage = classify.StageEndOfData
 	r := x.t.content()
 	src, dst := (*in)[:blockSize], (*block)[:0]
 	stuff := newStuffer()
@@ -419,11 +419,12 @@ func (x *transaction) transfer() bool {
 	return true
 }
 
-func (x *transaction) ask(line []byte) (smtp.Reply, bool) {
+func (x *transaction) ask(stage classify.Stage, line []byte) (smtp.Reply, bool) {
+	x.s.stage = stage
 	if !x.write(line) {
 		return smtp.Reply{}, false
 	}
-	return x.read()
+	return x.read(stage)
 }
 
 // write sends b. A server that hung up may have said why.
@@ -441,26 +442,58 @@ func (x *transaction) write(b []byte) bool {
 		x.breakOff(x.s.refused(reply))
 		return false
 	}
-	x.breakOff(x.s.lost(x.where(), err))
+	x.lost(err)
 	return false
 }
 
 // lastWords is how long a reply is waited for after a failed write.
 const lastWords = 2 * time.Second
 
-// read reads one reply. A 421 ends the connection (RFC 5321 section 3.8).
-func (x *transaction) read() (smtp.Reply, bool) {
+// read reads the reply of a stage. A 421 ends the connection (RFC 5321 section
+// 3.8), and so does a positive one that cannot be meant as the answer: after it
+// every reply would be taken for that of another command.
+func (x *transaction) read(stage classify.Stage) (smtp.Reply, bool) {
+	x.s.stage = stage
 	reply, err := smtp.ReadReply(x.s.w)
-	if err != nil {
-		x.breakOff(x.s.lost(x.where(), err))
+	switch {
+	case err != nil:
+		x.lost(err)
 		return reply, false
-	}
-	if reply.Code == 421 {
+	case reply.Code == 421:
 		x.breakOff(x.s.refused(reply))
+		return reply, false
+	case !fits(stage, reply.Code):
+		f := &failure{outcome: x.s.misplaced(reply)}
+		f.outcome.Uncertain = x.final
+		x.breakOff(f)
 		return reply, false
 	}
 	x.replies++
 	return reply, true
+}
+
+// fits reports whether a code may answer the commands of a stage. Of the
+// positive ones other than those of RFC 5321 section 4.3.2 the first digit
+// counts, unless they are another command's own.
+func fits(stage classify.Stage, code int) bool {
+	switch {
+	case code >= 400:
+		return true
+	case stage == classify.StageData:
+		return code == 354
+	}
+	switch code {
+	case 211, 214, 220, 221, 235: // HELP, greeting, QUIT, AUTH
+		return false
+	}
+	return code < 300
+}
+
+// lost ends the transaction with its connection.
+func (x *transaction) lost(err error) {
+	f := x.s.lost(x.where(), err)
+	f.outcome.Uncertain = x.final
+	x.breakOff(f)
 }
 
 func (x *transaction) where() string {

@@ -85,7 +85,7 @@ func (q *Queue) dsn(j *job, b *batch) *report.DSN {
 	d.Message, d.Whole = q.original(m)
 	for _, c := range b.changes {
 		r := report.Rcpt{
-			Rcpt: c.e.row.rcpt.Rcpt, Action: report.Failed, Status: c.o.Enhanced,
+			Rcpt: c.e.row.rcpt.Rcpt, Action: report.Failed, Status: c.o.Status(),
 			Code: c.o.Code, Enhanced: c.o.Enhanced, Text: c.o.Text,
 			Remote: c.o.Remote, Host: c.o.Host, LastAttempt: c.at, Attempts: c.e.attempts + 1,
 		}

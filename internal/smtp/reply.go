@@ -108,6 +108,24 @@ func ReadReply(c *wire.Conn) (Reply, error) {
 	return Reply{}, fmt.Errorf("%w: too many lines", ErrReply)
 }
 
+// ParseReply reads a reply from a text of one or more lines. Errors wrap ErrReply.
+func ParseReply(s string) (Reply, error) {
+	var r Reply
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	for i, line := range lines {
+		code, text, last, err := parseReplyLine([]byte(strings.TrimSpace(line)))
+		if err != nil {
+			return Reply{}, err
+		}
+		if i > 0 && code != r.Code || last != (i == len(lines)-1) {
+			return Reply{}, fmt.Errorf("%w: lines that do not belong together", ErrReply)
+		}
+		r.Code = code
+		r.add(text)
+	}
+	return r, nil
+}
+
 func parseReplyLine(line []byte) (code int, text string, last bool, err error) {
 	if len(line) < 3 || line[0] < '2' || line[0] > '5' || !isDigit(line[1]) || !isDigit(line[2]) {
 		return 0, "", false, fmt.Errorf("%w: %.60q", ErrReply, line)
