@@ -2,9 +2,13 @@ package pop3d
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"posthouse/internal/sasl"
+	"posthouse/internal/wire"
 )
 
 // mechanisms are those that this connection may use.
@@ -82,8 +86,8 @@ func (s *session) cmdUser(arg string) {
 	switch {
 	case len(s.mechanisms()) == 0:
 		s.err("[AUTH] Logins need TLS")
-	case arg == "":
-		s.mistake("USER needs a name")
+	case arg == "", !utf8.ValidString(arg): // RFC 6856 section 2.2
+		s.mistake("USER needs a name, in UTF-8")
 	default:
 		s.user = arg
 		s.ok("Now the password")
@@ -115,11 +119,7 @@ func (s *session) cmdAuth(arg string) {
 		s.line(".")
 		return
 	}
-	offered := false
-	for _, m := range mechs {
-		offered = offered || m == mech
-	}
-	if !offered {
+	if !slices.Contains(mechs, mech) {
 		s.err("[AUTH] No such mechanism here")
 		return
 	}
@@ -136,18 +136,27 @@ func (s *session) cmdAuth(arg string) {
 		s.err("[AUTH] No such mechanism here")
 		return
 	}
+	gone := false // the client is, or the house closes
 	who, err := sasl.Run(ex, initial, func(challenge []byte) ([]byte, error) {
 		s.line("+ " + sasl.Encode(challenge))
 		if err := s.conn.Flush(); err != nil {
+			gone = true
 			return nil, err
 		}
-		line, err := s.conn.ReadLine(sasl.MaxLine)
-		if err != nil {
-			s.quit = true
+		line, err := s.readLine()
+		switch {
+		case errors.Is(err, wire.ErrLineTooLong):
+			return nil, fmt.Errorf("%w: too long", sasl.ErrProtocol)
+		case err != nil:
+			gone = true
 			return nil, err
 		}
 		return sasl.Decode(line)
 	})
+	if gone {
+		s.quit = true
+		return
+	}
 	s.loggedIn(who, err)
 }
 

@@ -31,7 +31,7 @@ func (s *session) send(i, lines int) {
 	chunk := chunks.Get().(*[]byte)
 	defer chunks.Put(chunk)
 	out := make([]byte, 0, min(int(body.Size())+body4dots, chunkSize))
-	st := stuffer{lines: lines, atStart: true}
+	st := stuffer{lines: lines, atStart: true, crlf: true}
 	var in io.Reader = io.NewSectionReader(body, 0, body.Size())
 	first, err := io.ReadFull(in, (*chunk)[:min(chunkSize, int(body.Size()))])
 	if err != nil && body.Size() > 0 {
@@ -50,8 +50,8 @@ func (s *session) send(i, lines int) {
 			return
 		}
 	}
-	if !st.atStart {
-		s.line("")
+	if !st.atStart || !st.crlf {
+		s.line("") // the dot must stand on a line of its own
 	}
 	s.line(".")
 	s.sent++
@@ -61,13 +61,15 @@ func (s *session) send(i, lines int) {
 const body4dots = 64
 
 // stuffer doubles dots at the start of lines (RFC 1939 section 3) and, for TOP,
-// finds where to stop.
+// finds where to stop. A LF alone ends a line too, as it does for most clients:
+// a lone dot after one must not look like the end of the message.
 type stuffer struct {
 	lines   int // of the body still to send; negative is all
 	atStart bool
 	inBody  bool
-	empty   bool // the line so far is empty (or only a CR)
-	cr      bool // the last byte was CR
+	text    bool // the line so far holds more than its end
+	last    byte // that was taken in
+	crlf    bool // the last line ended with CRLF
 	done    bool
 }
 
@@ -81,39 +83,35 @@ func (t *stuffer) append(out, in []byte) []byte {
 			if in[0] == '.' {
 				out = append(out, '.')
 			}
-			t.atStart, t.empty = false, true
+			t.atStart, t.text = false, false
 		}
-		// A line ends with CRLF; a LF alone is part of it.
-		end := bytes.IndexByte(in, '\n')
 		part := in
-		if end >= 0 {
+		if end := bytes.IndexByte(in, '\n'); end >= 0 {
 			part = in[:end+1]
 		}
 		in = in[len(part):]
 		out = append(out, part...)
-		t.finish(part)
+		t.took(part)
 	}
 	return out
 }
 
-// finish looks at a piece of a line.
-func (t *stuffer) finish(part []byte) {
-	text := part
-	crlf := bytes.HasSuffix(part, []byte("\r\n")) || len(part) == 1 && part[0] == '\n' && t.cr
-	if part[len(part)-1] == '\n' {
-		text = bytes.TrimSuffix(part[:len(part)-1], []byte("\r"))
-	} else {
-		text = bytes.TrimSuffix(text, []byte("\r"))
+// took looks at a piece of a line.
+func (t *stuffer) took(part []byte) {
+	line, ended := bytes.CutSuffix(part, []byte("\n"))
+	before := t.last
+	if len(line) > 0 {
+		before = line[len(line)-1]
 	}
-	t.empty = t.empty && len(text) == 0
-	t.cr = part[len(part)-1] == '\r'
-	if !crlf {
+	t.text = t.text || len(bytes.TrimSuffix(line, []byte("\r"))) > 0
+	t.last = part[len(part)-1]
+	if !ended {
 		return
 	}
-	t.atStart = true
+	t.atStart, t.crlf = true, before == '\r'
 	switch {
 	case !t.inBody:
-		t.inBody = t.empty
+		t.inBody = !t.text
 	case t.lines > 0:
 		t.lines--
 	}

@@ -3,6 +3,7 @@
 package pop3d
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -33,17 +34,21 @@ type Config struct {
 	TLS            *tls.Config // for STLS; nil: not offered
 	AllowPlaintext bool        // logins without TLS, for loopback clients only
 	MaxSessions    int         // in all; default 10,000
-	MaxPerIP       int         // per client address; default 100
+	MaxPerIP       int         // per client address, IPv6: per /64; default 100
+	MaxCommands    int         // per session; default 100,000
+	MaxErrors      int         // wrong commands, per session; default 20
 	AuthAttempts   int         // per session; default 5
 	Trusted        func(netip.Addr) bool
 	Log            *slog.Logger // default: nothing is logged
 }
 
-// Timeouts. RFC 1939 section 3 asks for at least ten minutes of patience.
+// Timeouts. RFC 1939 section 3 asks for at least ten minutes of patience; whoever
+// has not logged in gets less, and in all no more than loginPatience.
 const (
-	autologout   = 10 * time.Minute
-	loginTimeout = 2 * time.Minute
-	writeTimeout = 2 * time.Minute
+	autologout    = 10 * time.Minute
+	loginTimeout  = 2 * time.Minute
+	loginPatience = 10 * time.Minute
+	writeTimeout  = 2 * time.Minute
 )
 
 // Server runs the sessions of any number of listeners.
@@ -52,33 +57,29 @@ type Server struct {
 	backend Backend
 	ctx     context.Context // ends with Shutdown
 	cancel  context.CancelFunc
+	gate    *listen.Gate
 
 	mu        sync.Mutex
 	closing   bool
 	listeners map[net.Listener]struct{}
 	sessions  map[*session]struct{}
-	perIP     map[netip.Addr]int
 	wg        sync.WaitGroup
 }
 
 // New makes a Server.
 func New(cfg Config, b Backend) *Server {
-	if cfg.MaxSessions == 0 {
-		cfg.MaxSessions = 10000
-	}
-	if cfg.MaxPerIP == 0 {
-		cfg.MaxPerIP = 100
-	}
-	if cfg.AuthAttempts == 0 {
-		cfg.AuthAttempts = 5
-	}
-	if cfg.Trusted == nil {
-		cfg.Trusted = func(netip.Addr) bool { return false }
-	}
+	cfg.MaxSessions = cmp.Or(cfg.MaxSessions, 10000)
+	cfg.MaxPerIP = cmp.Or(cfg.MaxPerIP, 100)
+	cfg.MaxCommands = cmp.Or(cfg.MaxCommands, 100000)
+	cfg.MaxErrors = cmp.Or(cfg.MaxErrors, 20)
+	cfg.AuthAttempts = cmp.Or(cfg.AuthAttempts, 5)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, backend: b, listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{}, perIP: map[netip.Addr]int{}}
+	s := &Server{
+		cfg: cfg, backend: b, gate: listen.NewGate(cfg.MaxSessions, cfg.MaxPerIP, cfg.Trusted),
+		listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{},
+	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -125,36 +126,33 @@ func (s *Server) start(c net.Conn) {
 			sess.turnAway(refusal)
 			return
 		}
-		defer s.leave(sess)
 		sess.run()
 	})
 }
 
-// admit counts a session in; a text is the reason why not.
-func (s *Server) admit(sess *session) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	trusted := s.cfg.Trusted(sess.remote)
-	switch {
-	case s.closing:
-		return "[SYS/TEMP] The server is shutting down"
-	case len(s.sessions) >= s.cfg.MaxSessions && !trusted:
+// admit counts a session in, until its leave; a text is the reason why not.
+func (s *Server) admit(sess *session) (refusal string) {
+	away, verdict := s.gate.Enter(sess.remote)
+	switch verdict {
+	case listen.TooMany:
 		return "[SYS/TEMP] Too many connections"
-	case s.perIP[sess.remote] >= s.cfg.MaxPerIP && !trusted:
+	case listen.TooManyFromYou:
 		return "[SYS/TEMP] Too many connections from your address"
 	}
-	s.sessions[sess] = struct{}{}
-	s.perIP[sess.remote]++
-	return ""
-}
-
-func (s *Server) leave(sess *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.sessions, sess)
-	if s.perIP[sess.remote]--; s.perIP[sess.remote] <= 0 {
-		delete(s.perIP, sess.remote)
+	if s.closing {
+		away()
+		return "[SYS/TEMP] The server is shutting down"
 	}
+	s.sessions[sess] = struct{}{}
+	sess.leave = func() {
+		s.mu.Lock()
+		delete(s.sessions, sess)
+		s.mu.Unlock()
+		away()
+	}
+	return ""
 }
 
 // Shutdown closes the listeners and ends the sessions; nothing is deleted in

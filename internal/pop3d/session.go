@@ -15,28 +15,26 @@ import (
 	"posthouse/internal/wire"
 )
 
-// Lines: RFC 2449 section 4 allows commands of 255 octets; a SASL response may
-// follow AUTH on its line.
-const (
-	maxCommand = 255
-	maxErrors  = 20
-)
+// maxCommand is the longest command, in octets (RFC 2449 section 4, its CRLF not
+// counted); only AUTH may be longer, as a SASL response may follow on its line.
+const maxCommand = 253
 
 // session is one connection.
 type session struct {
 	srv      *Server
 	conn     *wire.Conn
-	raw      net.Conn
 	id       id.ID
 	remote   netip.Addr
 	door     string
 	implicit bool
 	began    time.Time
+	leave    func() // counts the session out
 
 	user     string // given with USER
 	login    string
 	utf8     bool
-	attempts int
+	attempts int // failed logins
+	commands int
 	errors   int
 	quit     bool
 
@@ -51,7 +49,7 @@ type session struct {
 
 func newSession(srv *Server, c net.Conn, remote netip.Addr) *session {
 	now := time.Now()
-	s := &session{srv: srv, raw: c, conn: wire.New(c, loginTimeout, writeTimeout), id: id.New(now), remote: remote, door: "pop3", began: now}
+	s := &session{srv: srv, conn: wire.New(c, loginTimeout, writeTimeout), id: id.New(now), remote: remote, door: "pop3", began: now}
 	if _, ok := c.(interface{ HandshakeContext(context.Context) error }); ok {
 		s.implicit, s.door = true, "pop3s"
 	}
@@ -59,7 +57,17 @@ func newSession(srv *Server, c net.Conn, remote netip.Addr) *session {
 }
 
 // interrupt wakes a session that waits for a command.
-func (s *session) interrupt() { s.raw.SetReadDeadline(time.Unix(1, 0)) }
+func (s *session) interrupt() { s.conn.Interrupt() }
+
+// readLine waits for a line. It must be whole in time, however it drips in.
+func (s *session) readLine() ([]byte, error) {
+	by := time.Now().Add(s.conn.ReadTimeout)
+	if last := s.began.Add(loginPatience); s.snap == nil && last.Before(by) {
+		by = last
+	}
+	s.conn.ReadBy = by
+	return s.conn.ReadLine(sasl.MaxLine)
+}
 
 func (s *session) turnAway(reason string) {
 	if !s.implicit { // no handshake for somebody who is not wanted
@@ -84,7 +92,7 @@ func (s *session) run() {
 		if s.conn.Buffered() == 0 && s.conn.Flush() != nil {
 			return
 		}
-		line, err := s.conn.ReadLine(sasl.MaxLine)
+		line, err := s.readLine()
 		if s.srv.ctx.Err() != nil {
 			s.err("[SYS/TEMP] The server is shutting down")
 			break
@@ -101,7 +109,8 @@ func (s *session) run() {
 	s.conn.Flush()
 }
 
-// end gives everything back. Nothing is deleted here: only QUIT does that.
+// end gives everything back before it closes, so that whoever sees that may come
+// again at once. Nothing is deleted here: only QUIT does that.
 func (s *session) end() {
 	if s.unlock != nil {
 		s.unlock()
@@ -112,6 +121,7 @@ func (s *session) end() {
 	if s.account != nil {
 		s.account.Release()
 	}
+	s.leave()
 	s.conn.Close()
 	s.srv.cfg.Log.Info("pop3 session", "session", string(s.id), "door", s.door, "client", s.remote.String(),
 		"login", s.login, "retrieved", s.sent, "quit", s.quit, "took", time.Since(s.began).Round(time.Millisecond))
@@ -119,10 +129,10 @@ func (s *session) end() {
 
 // mistake answers a command that makes no sense; too many end the session.
 func (s *session) mistake(text string) {
-	s.err(text)
-	if s.errors++; s.errors >= maxErrors {
-		s.quit = true
+	if s.errors++; s.errors >= s.srv.cfg.MaxErrors {
+		text, s.quit = text+"; too many errors", true
 	}
+	s.err(text)
 }
 
 // handler is one command. Zero states means both.
@@ -173,6 +183,11 @@ func lookup(verb string) (handler, bool) {
 func (s *session) command(line string) {
 	verb, arg, _ := strings.Cut(line, " ")
 	verb = strings.ToUpper(verb)
+	if s.commands++; s.commands > s.srv.cfg.MaxCommands {
+		s.err("[SYS/TEMP] Too many commands, come again")
+		s.quit = true
+		return
+	}
 	if len(line) > maxCommand && verb != "AUTH" {
 		s.mistake("Line too long")
 		return

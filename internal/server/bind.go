@@ -56,7 +56,7 @@ func (s *Server) pop3Config(t *tls.Config) pop3d.Config {
 	l := &s.cfg.Limits
 	return pop3d.Config{
 		Hostname: s.cfg.Hostname, Version: s.opt.Version, TLS: t, AllowPlaintext: s.cfg.Auth.AllowPlaintext,
-		MaxSessions: l.Connections, MaxPerIP: l.ConnectionsPerAddress,
+		MaxSessions: l.Connections, MaxPerIP: l.ConnectionsPerAddress, MaxCommands: l.Commands, MaxErrors: l.Errors,
 		AuthAttempts: l.AuthAttempts, Trusted: s.trusted(), Log: s.log,
 	}
 }

@@ -1,0 +1,328 @@
+package pop3d
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"posthouse/internal/mailbox"
+)
+
+func TestTransaction(t *testing.T) {
+	h := newHouse(t, nil, simple, simple+"more\r\n")
+	size := len(simple)
+	c := h.login()
+	c.talk(fmt.Sprintf(`
+		C: NOOP
+		S: +OK ~
+		C: STAT
+		S: +OK 2 %d
+		C: LIST
+		S: +OK 2 messages~
+		S: 1 %d
+		S: 2 %d
+		S: .
+		C: LIST 2
+		S: +OK 2 %d
+		C: DELE 1
+		S: +OK ~
+		C: DELE 1
+		S: -ERR ~
+		C: RETR 1
+		S: -ERR ~
+		C: LIST 1
+		S: -ERR ~
+		C: UIDL 1
+		S: -ERR ~
+		C: STAT
+		S: +OK 1 %d
+		C: LIST
+		S: +OK 1 messages~
+		S: 2 %d
+		S: .
+		C: RSET
+		S: +OK 2 messages
+		C: STAT
+		S: +OK 2 %d`, 2*size+6, size, size+6, size+6, size+6, size+6, 2*size+6))
+	if got := c.fetch("RETR 2"); got != simple+"more\r\n" {
+		t.Errorf("RETR gave %q", got)
+	}
+}
+
+func TestUIDL(t *testing.T) {
+	h := newHouse(t, nil, simple, simple)
+	c := h.login()
+	first := c.fetch("UIDL")
+	c.talk("C: DELE 1\nS: +OK ~\nC: QUIT\nS: +OK ~")
+	c.closed()
+	h.deliver(simple)
+	c = h.login()
+	lines := strings.Fields(first)
+	second := c.fetch("UIDL")
+	if !strings.HasPrefix(second, "1 "+lines[3]+"\r\n2 ") {
+		t.Errorf("ids changed: %q, then %q", first, second)
+	}
+	if one := strings.Fields(second)[3]; one == lines[1] || one == lines[3] {
+		t.Errorf("an id came again: %q, then %q", first, second)
+	}
+	c.talk("C: UIDL 1\nS: +OK 1 " + lines[3])
+}
+
+func TestTop(t *testing.T) {
+	h := newHouse(t, nil, simple, "Subject: no body\r\n", "\r\nonly body\r\n", "Subject: no end\r\n\r\ntext")
+	header, body, _ := strings.Cut(simple, "\r\n\r\n")
+	header += "\r\n\r\n"
+	c := h.login()
+	for command, want := range map[string]string{
+		"TOP 1 0":    header,
+		"TOP 1 1":    header + "line one\r\n",
+		"TOP 1 2":    header + "line one\r\nline two\r\n",
+		"TOP 1 3":    header + body,
+		"TOP 1 9999": header + body,
+		"TOP 2 5":    "Subject: no body\r\n",
+		"TOP 3 0":    "\r\n",
+		"TOP 3 1":    "\r\nonly body\r\n",
+		"TOP 4 1":    "Subject: no end\r\n\r\ntext\r\n",
+	} {
+		if got := c.fetch(command); got != want {
+			t.Errorf("%s gave %q, want %q", command, got, want)
+		}
+	}
+	c.talk("C: TOP 1\nS: -ERR ~\nC: TOP 1 -1\nS: -ERR ~\nC: TOP 1 x\nS: -ERR ~\nC: TOP 9 1\nS: -ERR ~\nC: NOOP\nS: +OK ~")
+}
+
+// Whatever a message holds, the client finds its end, and no earlier.
+func TestByteStuffing(t *testing.T) {
+	for _, body := range []string{
+		".\r\n", "..\r\n", "a\r\n.\r\nb\r\n", ".a\r\n..b\r\n", "a\n.\nb\n", "a\n.\r\nQUIT\r\n", "\r\n\r\n.", "no end", "lone LF\n", "lone CR\r", "", "a\r.\r\n",
+		strings.Repeat("x", chunkSize-15) + "\r\n.\r\n", strings.Repeat("x", chunkSize-14) + "\r\n.\r\n", strings.Repeat(".\r\n", chunkSize/2),
+	} {
+		t.Run(fmt.Sprintf("%.20q", body), func(t *testing.T) {
+			mail := "Subject: x\r\n\r\n" + body
+			h := newHouse(t, nil, mail)
+			c := h.login()
+			want := mail
+			if !strings.HasSuffix(want, "\r\n") {
+				want += "\r\n"
+			}
+			if got := c.fetch("RETR 1"); got != want {
+				t.Errorf("got  %.100q\nwant %.100q", got, want)
+			}
+			c.talk("C: NOOP\nS: +OK ~")
+		})
+	}
+}
+
+// INBOX is what it was at login, whatever else happens to it.
+func TestSnapshot(t *testing.T) {
+	h := newHouse(t, nil, simple, simple)
+	c := h.login()
+	h.deliver(simple)
+	c.talk(fmt.Sprintf("C: STAT\nS: +OK 2 %d\nC: LIST 3\nS: -ERR No such message", 2*len(simple)))
+	box, err := h.account().Open(context.Background(), "INBOX")
+	must(t, err)
+	defer box.Close()
+	uid := box.Snapshot().At(0).UID
+	_, err = box.Expunge(context.Background(), mailbox.UIDSet{{First: uid, Last: uid}}, true)
+	must(t, err)
+	c.talk(fmt.Sprintf("C: STAT\nS: +OK 2 %d", 2*len(simple)))
+	// The body is kept for a while; what matters is that nobody gets another one.
+	if got := c.fetch("RETR 2"); got != simple {
+		t.Errorf("RETR 2 gave %q", got)
+	}
+	c.talk("C: DELE 1\nS: +OK ~\nC: DELE 2\nS: +OK ~\nC: QUIT\nS: +OK Bye")
+	c.closed()
+	if n := h.count(); n != 1 {
+		t.Errorf("%d messages are left, want the one that came during the session", n)
+	}
+}
+
+func TestDeletionsWaitForQuit(t *testing.T) {
+	h := newHouse(t, nil, simple, simple, simple)
+	c := h.login()
+	c.talk("C: DELE 1\nS: +OK ~\nC: DELE 3\nS: +OK ~")
+	if n := h.count(); n != 3 {
+		t.Errorf("%d messages before QUIT", n)
+	}
+	c.hangUp()
+	if n := h.count(); n != 3 {
+		t.Errorf("a dropped connection left %d messages of 3", n)
+	}
+	c = h.login()
+	c.talk("C: DELE 1\nS: +OK ~\nC: DELE 3\nS: +OK ~\nC: QUIT\nS: +OK Bye")
+	c.closed()
+	if n := h.count(); n != 1 {
+		t.Errorf("%d messages after QUIT", n)
+	}
+}
+
+func TestShutdownDeletesNothing(t *testing.T) {
+	h := newHouse(t, nil, simple)
+	c := h.login()
+	c.talk("C: DELE 1\nS: +OK ~")
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	must(t, h.srv.Shutdown(ctx))
+	c.want("-ERR [SYS/TEMP] The server is shutting down")
+	c.closed()
+	if n := h.count(); n != 1 {
+		t.Errorf("%d messages after the shutdown", n)
+	}
+}
+
+func TestOneSessionAtATime(t *testing.T) {
+	h := newHouse(t, nil, simple)
+	first := h.login()
+	second := h.dial()
+	second.talk("C: USER alice\nS: +OK ~\nC: PASS " + password + "\nS: -ERR [IN-USE] ~\nC: STAT\nS: -ERR Log in first")
+	first.talk("C: QUIT\nS: +OK ~")
+	first.closed()
+	// The lock is given back before the connection is closed.
+	second.talk("C: USER alice\nS: +OK ~\nC: PASS " + password + "\nS: +OK 1 messages")
+}
+
+// Commands may come in one go; the answers have their order (RFC 2449 section 6.6).
+func TestPipelining(t *testing.T) {
+	h := newHouse(t, nil, simple)
+	c := h.connect()
+	c.send("USER alice\r\nPASS " + password + "\r\nSTAT\r\nRETR 1\r\nXYZ\r\nDELE 1\r\nQUIT\r\nNOOP\r\n")
+	c.talk("S: +OK mx.example.test ~\nS: +OK Now ~\nS: +OK 1 messages\nS: +OK 1 ~\nS: +OK ~ octets")
+	if got := c.raw(); got != simple {
+		t.Errorf("RETR gave %q", got)
+	}
+	c.talk("S: -ERR Unknown command\nS: +OK Goes ~\nS: +OK Bye")
+	c.closed()
+}
+
+func TestBadInput(t *testing.T) {
+	h := newHouse(t, nil, simple)
+	c := h.login()
+	for _, line := range []string{
+		"", " ", "\x00", "\xff\xfe", "GET / HTTP/1.1", "RETR", "RETR 0", "RETR -1", "RETR 2", "RETR 99999999999999999999", "RETR 1 1", "RETR x",
+		"DELE", "LIST x", "UIDL 0", "TOP", strings.Repeat("x", 300), "NOOP " + strings.Repeat("x", 300),
+	} {
+		c.send(line + "\r\n")
+		c.want("-ERR ~")
+	}
+	c.talk("C: NOOP\nS: +OK ~")
+	if n := h.count(); n != 1 {
+		t.Errorf("%d messages are left", n)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	h := newHouse(t, func(c *Config) { c.MaxErrors, c.MaxCommands = 3, 5 })
+	c := h.dial()
+	c.talk("C: A\nS: -ERR ~\nC: B\nS: -ERR ~\nC: C\nS: -ERR Unknown command; too many errors")
+	c.closed()
+	c = h.dial()
+	c.send(strings.Repeat("LANG *\r\n", 9))
+	for range 5 {
+		c.want("+OK en ~")
+	}
+	c.want("-ERR [SYS/TEMP] Too many commands, come again")
+	c.closed()
+	c = h.dial()
+	c.send(strings.Repeat("x", 2<<20))
+	c.closed()
+}
+
+func TestConnectionLimits(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"in all":      func(c *Config) { c.MaxSessions = 1 },
+		"per address": func(c *Config) { c.MaxPerIP = 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t, change)
+			one := h.dial()
+			two := h.connect()
+			two.want("-ERR [SYS/TEMP] Too many connections~")
+			two.closed()
+			one.hangUp()
+			h.dial()
+		})
+	}
+	h := newHouse(t, func(c *Config) {
+		c.MaxPerIP, c.Trusted = 1, func(a netip.Addr) bool { return a.IsLoopback() }
+	})
+	h.dial()
+	h.dial()
+}
+
+// oneConn is a listener that accepts what it is given.
+type oneConn struct{ conns chan net.Conn }
+
+func (l oneConn) Accept() (net.Conn, error) {
+	if c, ok := <-l.conns; ok {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+func (l oneConn) Addr() net.Addr { return &net.TCPAddr{} }
+func (l oneConn) Close() error   { return nil }
+
+// Who does not log in does not stay, however busy: silent, dripping, or chatting.
+// Who has logged in gets ten minutes for each command (RFC 1939 section 3), and
+// loses nothing by being late.
+func TestPatience(t *testing.T) {
+	h := newHouse(t, nil, simple)
+	login := "USER alice\r\nPASS " + password + "\r\nDELE 1\r\n"
+	for name, c := range map[string]struct {
+		first, then string
+		every       time.Duration
+		want        time.Duration
+	}{
+		"silent":    {"", "", time.Minute, loginTimeout},
+		"dripping":  {"", "x", time.Second, loginTimeout},
+		"chatting":  {"", "LANG *\r\n", time.Minute, loginPatience},
+		"logged in": {login, "", time.Minute, autologout},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := New(Config{Hostname: "mx.example.test", AllowPlaintext: true}, people{h.store})
+				l := oneConn{make(chan net.Conn)}
+				go srv.Serve(l)
+				server, cl := net.Pipe()
+				began := time.Now()
+				l.conns <- loopback{server}
+				over := make(chan struct{})
+				go func() {
+					io.Copy(io.Discard, cl)
+					close(over)
+				}()
+				say := func(text string) {
+					cl.SetWriteDeadline(time.Now().Add(time.Second))
+					io.WriteString(cl, text)
+				}
+				say(c.first)
+				for open := true; open; {
+					select {
+					case <-over:
+						open = false
+					case <-time.After(c.every):
+						say(c.then)
+					}
+				}
+				if took := time.Since(began); took < c.want || took > c.want+c.every {
+					t.Errorf("hung up after %s, want %s", took, c.want)
+				}
+				close(l.conns)
+				must(t, srv.Shutdown(t.Context()))
+			})
+			if n := h.count(); n != 1 {
+				t.Errorf("%d messages are left", n)
+			}
+		})
+	}
+}
+
+// loopback is a connection that says it comes from this machine.
+type loopback struct{ net.Conn }
+
+func (loopback) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
