@@ -20,6 +20,7 @@ type Config struct {
 	Listen   Listen   `toml:"listen"`
 	TLS      TLS      `toml:"tls"`
 	Auth     Auth     `toml:"auth"`
+	SMTP     SMTP     `toml:"smtp"`
 	Limits   Limits   `toml:"limits"`
 	DNS      DNS      `toml:"dns"`
 	Outbound Outbound `toml:"outbound"`
@@ -94,6 +95,25 @@ type Auth struct {
 	// CacheFor is how long a verified password is remembered, at least "1s". Default: "5m".
 	CacheFor Duration `toml:"cache_for"`
 }
+
+// SMTP is how SMTP and LMTP clients are held to the protocol.
+type SMTP struct {
+	// BareNewlines is what becomes of a message with CR or LF outside CRLF:
+	// "refuse" (550 5.6.11), "normalise" (a bare LF becomes CRLF, a bare CR a
+	// space) or "accept" (kept as it is). None of them ever ends a message.
+	// Default: "refuse".
+	BareNewlines string `toml:"bare_newlines"`
+	// NormaliseFrom are networks of old senders whose messages are normalised
+	// whatever BareNewlines says.
+	NormaliseFrom []Network `toml:"normalise_from"`
+}
+
+// Values of SMTP.BareNewlines.
+const (
+	BareRefuse    = "refuse"
+	BareNormalise = "normalise"
+	BareAccept    = "accept"
+)
 
 // Limits bound what one client can take. Sizes read like "25M".
 type Limits struct {
@@ -186,6 +206,7 @@ func Default() *Config {
 		Data: "/var/lib/posthouse",
 		TLS:  TLS{Mode: ModeSelfSigned, ACMEAgree: true},
 		Auth: Auth{HashMemory: 256 << 20, CacheFor: Duration{5 * time.Minute}},
+		SMTP: SMTP{BareNewlines: BareRefuse},
 		Limits: Limits{
 			MessageSize: 50 << 20, Recipients: 1000,
 			Connections: 10000, ConnectionsPerAddress: 100, ConnectionsPerAccount: 100,

@@ -85,7 +85,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sections := map[string]bool{"listen": true, "tls": true, "auth": true, "limits": true, "dns": true,
+	sections := map[string]bool{"listen": true, "tls": true, "auth": true, "smtp": true, "limits": true, "dns": true,
 		"outbound": true, "store": true, "log": true}
 	keys := 0
 	ast.Inspect(src, func(n ast.Node) bool {

@@ -27,6 +27,7 @@ func (v *validator) all() error {
 	v.general()
 	v.listen()
 	v.tls()
+	v.oneOf("smtp.bare_newlines", v.c.SMTP.BareNewlines, BareRefuse, BareNormalise, BareAccept)
 	v.limits()
 	v.outbound()
 	v.oneOf("log.level", v.c.Log.Level, "debug", "info", "warn", "error")

@@ -80,25 +80,30 @@ func (s *stuffer) end() string {
 }
 
 // smuggles reports whether content has a line of one dot, by the reckoning of a
-// server that takes a bare CR or LF for the end of a line: the end of the
-// message for it, and commands of somebody else's after it.
+// server that takes a bare CR or LF for the end of a line, and drops NULs: the
+// end of the message for it, and commands of somebody else's after it.
 func smuggles(r io.Reader) (bool, error) {
 	block := blocks.Get().(*[]byte)
 	defer blocks.Put(block)
 	buf := (*block)[:blockSize]
 	// What came before: is a dot a line's first, by a bare line end or not.
 	var last, before byte = '\n', '\r'
+	seen := last // the last one that is no NUL
 	var dot, bare bool
 	for {
 		n, err := r.Read(buf)
 		for _, b := range buf[:n] {
+			if b == 0 {
+				before, last = last, b
+				continue
+			}
 			if dot && (b == '\r' || b == '\n') && bare {
 				return true, nil
 			}
-			dot = b == '.' && (last == '\n' || last == '\r')
+			dot = b == '.' && (seen == '\n' || seen == '\r')
 			// After CRLF the dot is doubled, which keeps it from being alone.
 			bare = !(last == '\n' && before == '\r')
-			before, last = last, b
+			before, last, seen = last, b, b
 		}
 		if err == io.EOF {
 			return dot && bare, nil // the final CRLF will follow

@@ -10,7 +10,7 @@ import (
 // Whatever the content and however it is cut into blocks: a server that reads
 // by the book gets it back, and what comes after it.
 func FuzzStuffing(f *testing.F) {
-	for _, s := range []string{"", ".", "..", "\r\n.\r\n", "a\r\n.\r\n..\r\n", "\n.\n", "\r.\r", "\r\r\n.\r", "x\r\n."} {
+	for _, s := range []string{"", ".", "..", "\r\n.\r\n", "a\r\n.\r\n..\r\n", "\n.\n", "\r.\r", "\r\r\n.\r", "x\r\n.", "\r\n\x00.\r\n", "\r\n.\x00\r\n", "\n\x00.\x00\r"} {
 		f.Add([]byte(s), uint8(1))
 		f.Add([]byte(s), uint8(3))
 	}
@@ -44,10 +44,10 @@ func FuzzStuffing(f *testing.F) {
 	})
 }
 
-// sloppyEnd reports whether a server for which any CR or LF ends a line sees a
-// line of one dot before the end.
+// sloppyEnd reports whether a server for which any CR or LF ends a line, and NUL
+// is nothing, sees a line of one dot before the end.
 func sloppyEnd(wire []byte) bool {
-	lines := strings.FieldsFunc(string(wire), func(r rune) bool { return r == '\r' || r == '\n' })
+	lines := strings.FieldsFunc(strings.ReplaceAll(string(wire), "\x00", ""), func(r rune) bool { return r == '\r' || r == '\n' })
 	for _, line := range lines[:len(lines)-1] {
 		if line == "." {
 			return true

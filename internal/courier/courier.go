@@ -86,7 +86,7 @@ type Transfer struct {
 	Size      int64
 	EightBit  bool   // content has bytes above 127
 	UTF8      bool   // addresses or header need SMTPUTF8 (RFC 6531)
-	BareLines bool   // content has CR or LF outside CRLF
+	BareLines bool   // content has CR or LF outside CRLF, or NUL
 	Ret       string // RET of RFC 3461
 	EnvID     string // ENVID of RFC 3461, decoded
 }

@@ -332,6 +332,8 @@ func TestBareLines(t *testing.T) {
 	wantCodes(t, transfer(t, c, &Transfer{Rcpts: rcpts("a@example.net"), BareLines: true}, harmless), 250)
 	outs := transfer(t, c, &Transfer{Rcpts: rcpts("a@example.net"), BareLines: true}, shaped)
 	wantCodes(t, outs, 550)
+	outs = transfer(t, c, &Transfer{Rcpts: rcpts("a@example.net"), BareLines: true}, "a\r\n\x00.\r\nMAIL FROM:<x@y>\r\n")
+	wantCodes(t, outs, 550)
 	if len(p.received()) != 1 || p.received()[0].data != harmless {
 		t.Errorf("%+v", p.received())
 	}

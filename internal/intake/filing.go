@@ -77,7 +77,7 @@ func (f *filing) queueMessage() {
 		Size:      s.Size - int64(f.skip),
 		EightBit:  s.EightBit,
 		UTF8:      f.env.UTF8 || s.UTF8Header,
-		BareLines: s.BareLines,
+		BareLines: s.BareLines || s.NUL,
 		MessageID: s.Envelope.MessageID,
 	}
 	for _, out := range f.route.remotes {

@@ -27,7 +27,7 @@ type Message struct {
 	Rcpts     []Rcpt
 	EightBit  bool // needs 8BITMIME
 	UTF8      bool // needs SMTPUTF8 (addresses or header)
-	BareLines bool // has CR or LF outside CRLF
+	BareLines bool // has CR or LF outside CRLF, or NUL
 	MessageID string
 }
 

@@ -122,12 +122,23 @@ func (s *Server) smtpConfig(name string, mode smtpd.Mode, implicit bool) smtpd.C
 	return smtpd.Config{
 		Door: name, Mode: mode, Hostname: s.cfg.Hostname, TLS: s.certs.TLS(), ImplicitTLS: implicit,
 		AllowPlaintextAuth: s.cfg.Auth.AllowPlaintext,
+		Newlines:           newlines(s.cfg.SMTP.BareNewlines), NormaliseFrom: config.Prefixes(s.cfg.SMTP.NormaliseFrom),
 		Limits: smtpd.Limits{
 			MessageSize: l.MessageSize.Bytes(), Recipients: l.Recipients, Commands: l.Commands, Errors: l.Errors,
 			AuthAttempts: l.AuthAttempts, Messages: l.Messages, Connections: l.Connections, ConnectionsPerIP: l.ConnectionsPerAddress,
 		},
 		Trusted: config.Prefixes(l.Trusted), Clock: s.ground.clock, Log: s.log, Observer: smtpObserver{s.metrics},
 	}
+}
+
+func newlines(key string) smtpd.Newlines {
+	switch key {
+	case config.BareNormalise:
+		return smtpd.NormaliseBare
+	case config.BareAccept:
+		return smtpd.AcceptBare
+	}
+	return smtpd.RefuseBare
 }
 
 func (s *Server) imapConfig(t *tls.Config) imapd.Config {

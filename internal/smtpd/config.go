@@ -79,6 +79,10 @@ type Config struct {
 	// Trusted are networks that the limits on connections, on errors and on
 	// messages per session do not bind.
 	Trusted []netip.Prefix
+	// Newlines is what becomes of bare CR and LF; those in NormaliseFrom get
+	// NormaliseBare whatever it says.
+	Newlines      Newlines
+	NormaliseFrom []netip.Prefix
 
 	Clock    clock.Clock
 	Log      *slog.Logger

@@ -11,36 +11,6 @@ import (
 	"posthouse/internal/status"
 )
 
-func TestSmuggling(t *testing.T) {
-	h := &house{}
-	_, addr := serve(t, Config{}, h)
-	p := dial(t, addr)
-	for i, ending := range smuggling {
-		p.begin()
-		p.do("DATA", "354")
-		sent := "a" + ending + "MAIL FROM:<evil@x.test>\r\n"
-		p.send(sent + ".\r\n")
-		p.want("250 2.0.0 Ok")
-		all := h.all()
-		if len(all) != i+1 {
-			t.Fatalf("%q: %d messages, want %d", ending, len(all), i+1)
-		}
-		want, _, _ := naive([]byte(sent + ".\r\n"))
-		if got := all[i].body; !bytes.Equal(got, want) {
-			t.Errorf("%q: body %q, want %q", ending, got, want)
-		}
-	}
-	// This one does end, at the CRLF within.
-	p.begin()
-	p.do("DATA", "354")
-	p.send("a\r\r\n.\r\nNOOP\r\n")
-	p.want("250 2.0.0 Ok: queued")
-	p.want("250 2.0.0 Ok\r\n")
-	if got := h.all()[len(smuggling)].body; string(got) != "a\r\r\n" {
-		t.Errorf("body %q", got)
-	}
-}
-
 func TestLargeContent(t *testing.T) {
 	var want bytes.Buffer
 	for i := 0; want.Len() < 3<<20; i++ {

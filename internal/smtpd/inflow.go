@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"errors"
+	"os"
 	"sync"
 	"time"
 
@@ -19,6 +20,8 @@ type inflow struct {
 	began    time.Time
 	by       time.Time // when it must be here
 	err      error     // what went wrong first; the transfer is aborted
+	lines    lineRule
+	bare     bool // err is about line ends
 }
 
 var (
@@ -44,7 +47,7 @@ func (s *session) openInflow() (*inflow, error) {
 func (s *session) newInflow() *inflow {
 	return &inflow{
 		limit: s.srv.cfg.Limits.MessageSize, began: s.srv.cfg.Clock.Now(),
-		by: time.Now().Add(s.srv.cfg.Timeouts.Message),
+		by: time.Now().Add(s.srv.cfg.Timeouts.Message), lines: s.ruleFor(s.env),
 	}
 }
 
@@ -61,6 +64,33 @@ func (s *session) brokenInflow(err error) *inflow {
 func (in *inflow) write(p []byte, tooLarge func() *status.Error) {
 	in.seen += int64(len(p))
 	if in.err != nil || len(p) == 0 {
+		return
+	}
+	p, ok := in.lines.next(p)
+	if !ok {
+		in.bare = true
+		in.fail(bareNewline())
+		return
+	}
+	in.pass(p, tooLarge)
+}
+
+// finish gives out what was held back until the end.
+func (in *inflow) finish(tooLarge func() *status.Error) {
+	if in.err != nil {
+		return
+	}
+	p, ok := in.lines.end()
+	if !ok {
+		in.bare = true
+		in.fail(bareNewline())
+		return
+	}
+	in.pass(p, tooLarge)
+}
+
+func (in *inflow) pass(p []byte, tooLarge func() *status.Error) {
+	if len(p) == 0 {
 		return
 	}
 	if in.size += int64(len(p)); in.size > in.limit {
@@ -92,6 +122,7 @@ var contentBuffers = sync.Pool{New: func() any { return new([contentBuffer]byte)
 func (s *session) receiveLines(in *inflow) error {
 	buf := contentBuffers.Get().(*[contentBuffer]byte)
 	defer contentBuffers.Put(buf)
+	in.lines.dots = true
 	var u unstuffer
 	n := u.start(buf[:])
 	for {
@@ -135,6 +166,9 @@ func (s *session) readContent(in *inflow, p []byte) (int, error) {
 		}
 	}
 	s.conn.ReadTimeout, s.conn.ReadBy = s.srv.cfg.Timeouts.Data, in.by
+	if in.bare {
+		s.conn.ReadTimeout = min(s.conn.ReadTimeout, bareWait)
+	}
 	n, err := s.conn.Reader().Read(p)
 	s.conn.ReadTimeout, s.conn.ReadBy = s.srv.cfg.Timeouts.Command, time.Time{}
 	if n > 0 {
@@ -147,11 +181,16 @@ func (s *session) readContent(in *inflow, p []byte) (int, error) {
 func (s *session) contentLost(in *inflow, err error) {
 	in.abort()
 	s.env, s.in = nil, nil
-	if !errors.Is(err, errEndless) {
+	why := in.err
+	switch {
+	case in.bare && errors.Is(err, os.ErrDeadlineExceeded):
+		s.refuse(why, "content")
+		s.over = "bare newline"
+		return
+	case !errors.Is(err, errEndless):
 		s.lost(err)
 		return
 	}
-	why := in.err
 	if errors.Is(why, errNotTaken) {
 		why = s.tooLarge()
 	}
@@ -159,10 +198,15 @@ func (s *session) contentLost(in *inflow, err error) {
 	s.over = "endless message"
 }
 
+// bareWait is how long a client with bare line ends is waited for: one that takes
+// <LF>.<LF> for an end waits for us, and is to learn why there is no answer.
+const bareWait = 10 * time.Second
+
 // conclude commits a message and answers for it.
 func (s *session) conclude(in *inflow) {
 	env := s.env
 	s.env, s.in = nil, nil
+	in.finish(s.tooLarge)
 	var out Outcome
 	err := in.err
 	if err == nil {

@@ -34,6 +34,7 @@ type session struct {
 	remote   netip.AddrPort // invalid for a Unix socket
 	loopback bool
 	trusted  bool
+	newlines Newlines
 	counted  bool // in Server.perIP
 
 	helo     string // "" before HELO, EHLO or LHLO
@@ -64,6 +65,10 @@ func newSession(s *Server, conn net.Conn) *session {
 }
 
 func (s *session) setRemote(addr net.Addr) {
+	defer func() {
+		s.newlines = s.srv.cfg.newlinesFor(s.remote.Addr())
+		s.conn.CRLFOnly = s.newlines == RefuseBare
+	}()
 	if tcp, ok := addr.(*net.TCPAddr); ok {
 		ap := tcp.AddrPort()
 		s.remote = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
@@ -217,6 +222,10 @@ func (s *session) lost(err error) {
 		s.hangUp("shutdown", 421, enhanced(4, 3, 2), s.srv.cfg.Hostname+" is shutting down, try again later")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.hangUp("timeout", 421, enhanced(4, 4, 2), "Timeout, closing connection")
+	case errors.Is(err, wire.ErrBareLF):
+		// Were the line refused and the next one read, whoever can put an LF into
+		// an argument of an honest client could give commands in its name.
+		s.hangUp("bare newline", 521, enhanced(5, 5, 2), "Commands must end with <CRLF>, closing connection")
 	case errors.Is(err, wire.ErrFlood):
 		s.hangUp("flood", 421, enhanced(4, 7, 0), "Endless line, closing connection")
 	default:

@@ -21,6 +21,10 @@ var ErrLineTooLong = errors.New("wire: line too long")
 // connection is of no more use.
 var ErrFlood = errors.New("wire: endless line")
 
+// ErrBareLF means that a line ended with LF alone although CRLFOnly was asked
+// for. It was read and thrown away.
+var ErrBareLF = errors.New("wire: line ends with bare LF")
+
 // ErrInterrupted means that Interrupt was called.
 var ErrInterrupted = errors.New("wire: interrupted")
 
@@ -47,6 +51,8 @@ type Conn struct {
 
 	// ReadTimeout bounds each wait for input, WriteTimeout each write; 0 is none.
 	ReadTimeout, WriteTimeout time.Duration
+	// CRLFOnly makes a line that ends with a bare LF an error, ErrBareLF.
+	CRLFOnly bool
 	// ReadBy is when all waiting for input ends, however it drips in; zero is never.
 	ReadBy time.Time
 }
@@ -119,11 +125,7 @@ func (w deadlineWriter) Write(p []byte) (int, error) {
 func (c *Conn) ReadLine(max int) ([]byte, error) {
 	line, err := c.in.ReadSlice('\n')
 	if err == nil {
-		line = trimEnd(line)
-		if len(line) > max {
-			return nil, ErrLineTooLong
-		}
-		return line, nil
+		return c.whole(line, max, !bytes.HasSuffix(line, crlf))
 	}
 	if err != bufio.ErrBufferFull {
 		return nil, err
@@ -133,6 +135,7 @@ func (c *Conn) ReadLine(max int) ([]byte, error) {
 
 // readLongLine goes on with a line that did not fit the buffer.
 func (c *Conn) readLongLine(line []byte, max int) ([]byte, error) {
+	cr := bytes.HasSuffix(line, crlf[:1]) // the last piece ended with CR
 	for total := len(line); total <= MaxDrain; {
 		more, err := c.in.ReadSlice('\n')
 		total += len(more)
@@ -140,17 +143,28 @@ func (c *Conn) readLongLine(line []byte, max int) ([]byte, error) {
 			line = append(line, more...)
 		}
 		if err == nil {
-			line = trimEnd(line)
-			if len(line) > max {
-				return nil, ErrLineTooLong
-			}
-			return line, nil
+			return c.whole(line, max, !bytes.HasSuffix(more, crlf) && !(cr && len(more) == 1))
 		}
 		if err != bufio.ErrBufferFull {
 			return nil, err
 		}
+		cr = bytes.HasSuffix(more, crlf[:1])
 	}
 	return nil, ErrFlood
+}
+
+var crlf = []byte("\r\n")
+
+// whole judges a line that has come to its end, and takes the end off.
+func (c *Conn) whole(line []byte, max int, bare bool) ([]byte, error) {
+	if bare && c.CRLFOnly {
+		return nil, ErrBareLF
+	}
+	line = trimEnd(line)
+	if len(line) > max {
+		return nil, ErrLineTooLong
+	}
+	return line, nil
 }
 
 func trimEnd(line []byte) []byte {

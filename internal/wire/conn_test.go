@@ -54,6 +54,26 @@ func TestReadLine(t *testing.T) {
 	}
 }
 
+// With CRLFOnly a bare LF is seen wherever it stands: behind a short line, behind
+// one that is too long, and where the pieces of a long one meet.
+func TestCRLFOnly(t *testing.T) {
+	long := strings.Repeat("x", 10_000)
+	text := "one\r\ntwo\nthree\r\n\n\r\n" + long + "\n" + long + "\r\n"
+	want := []error{nil, ErrBareLF, nil, ErrBareLF, nil, ErrBareLF, ErrLineTooLong}
+	for n := readBuffer - 2; n <= readBuffer+2; n++ {
+		edge := strings.Repeat("x", n)
+		text += "x\r\n" + edge + "\r\n" + edge + "\n"
+		want = append(want, nil, nil, ErrBareLF)
+	}
+	c := say(t, text)
+	c.CRLFOnly = true
+	for i, w := range want {
+		if line, err := c.ReadLine(5000); !errors.Is(err, w) || err == nil && w != nil {
+			t.Errorf("line %d: %.20q, %v; want %v", i, line, err, w)
+		}
+	}
+}
+
 func TestEndlessLine(t *testing.T) {
 	c := say(t, strings.Repeat("x", 2*MaxDrain))
 	if _, err := c.ReadLine(100); !errors.Is(err, ErrFlood) {
