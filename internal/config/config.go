@@ -141,6 +141,9 @@ type Limits struct {
 	Messages int `toml:"messages"`
 	// AuthAttempts is how often a session may try to log in. Default: 5.
 	AuthAttempts int `toml:"auth_attempts"`
+	// FutureRelease is how long our own people may have a message held before it
+	// leaves (FUTURERELEASE, RFC 4865); "0s" is never. Default: "7d".
+	FutureRelease Duration `toml:"future_release"`
 }
 
 // DNS is whom to ask.
@@ -211,6 +214,7 @@ func Default() *Config {
 			MessageSize: 50 << 20, Recipients: 1000,
 			Connections: 10000, ConnectionsPerAddress: 100, ConnectionsPerAccount: 100,
 			Commands: 100000, Errors: 20, Messages: 10000, AuthAttempts: 5,
+			FutureRelease: hours(7 * 24),
 		},
 		Outbound: Outbound{
 			Port: 25, Connections: 500, ConnectionsPerSite: 20,

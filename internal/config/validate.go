@@ -174,6 +174,7 @@ func (v *validator) limits() {
 	v.between("limits.errors", l.Errors, 1, many)
 	v.between("limits.messages", l.Messages, 1, many)
 	v.between("limits.auth_attempts", l.AuthAttempts, 1, 1000)
+	v.duration("limits.future_release", l.FutureRelease, 0, 366*24*time.Hour)
 }
 
 func (v *validator) outbound() {

@@ -175,6 +175,9 @@ func (f *filing) origin() map[string]string {
 			d[k] = v
 		}
 	}
+	if f.env.Priority != 0 {
+		d["priority"] = strconv.Itoa(f.env.Priority) // RFC 6710 section 4.1
+	}
 	if o.Remote.IsValid() {
 		d["client"] = o.Remote.Addr().String()
 	}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"posthouse/internal/blob/refs"
 	"posthouse/internal/clock"
@@ -92,6 +93,9 @@ func (in *Intake) Rcpt(ctx context.Context, env *envelope.Envelope, r envelope.R
 		return status.New(550, 7, 1, "Relaying denied: log in to send to other domains")
 	case err != nil:
 		return routeError(err)
+	}
+	if err := sameOwner(r, targets); err != nil {
+		return err
 	}
 	// One target with room is enough: for the others the sender gets a report.
 	var full error
@@ -210,6 +214,8 @@ func (r *route) addRemote(seen map[string]bool, rcpt int, from envelope.Rcpt, t 
 	to := remote{rcpt: rcpt, Rcpt: queue.Rcpt{Rcpt: from}}
 	to.To = t.Address
 	if t.Via != (smtp.Address{}) {
+		// What the sender knew was the owner of the alias (RFC 7293).
+		to.RRVS, to.RRVSContinue = time.Time{}, false
 		// Mail that an alias sends out of the house carries the alias, so that
 		// it is known again if it comes back.
 		to.Prepend = deliveredTo + " " + t.Via.String() + "\r\n"

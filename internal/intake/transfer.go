@@ -101,6 +101,9 @@ func receivedField(env *envelope.Envelope, hostname string) string {
 		b.WriteString(" with " + o.Protocol)
 	}
 	b.WriteString(" id " + string(env.ID))
+	if env.Priority != 0 {
+		fmt.Fprintf(&b, " PRIORITY %d", env.Priority) // RFC 6710 section 4.1
+	}
 	if o.TLS != "" {
 		b.WriteString("\r\n\t(" + o.TLS + ")")
 	}

@@ -119,6 +119,10 @@ func (s *Server) newDoors() map[string]func(net.Listener) error {
 
 func (s *Server) smtpConfig(name string, mode smtpd.Mode, implicit bool) smtpd.Config {
 	l := &s.cfg.Limits
+	hold := l.FutureRelease.Duration
+	if hold == 0 {
+		hold = -1 // never
+	}
 	return smtpd.Config{
 		Door: name, Mode: mode, Hostname: s.cfg.Hostname, TLS: s.certs.TLS(), ImplicitTLS: implicit,
 		AllowPlaintextAuth: s.cfg.Auth.AllowPlaintext,
@@ -126,6 +130,7 @@ func (s *Server) smtpConfig(name string, mode smtpd.Mode, implicit bool) smtpd.C
 		Limits: smtpd.Limits{
 			MessageSize: l.MessageSize.Bytes(), Recipients: l.Recipients, Commands: l.Commands, Errors: l.Errors,
 			AuthAttempts: l.AuthAttempts, Messages: l.Messages, Connections: l.Connections, ConnectionsPerIP: l.ConnectionsPerAddress,
+			FutureRelease: hold,
 		},
 		Trusted: config.Prefixes(l.Trusted), Clock: s.ground.clock, Log: s.log, Observer: smtpObserver{s.metrics},
 	}

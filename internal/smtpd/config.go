@@ -102,6 +102,9 @@ type Limits struct {
 	Messages         int   // per session; default 1000; negative: none
 	Connections      int   // in all; default 1000; negative: none
 	ConnectionsPerIP int   // per IPv4 address or IPv6 /64; default 50; negative: none
+	// FutureRelease is how long a message may be held on a submission door (RFC
+	// 4865); default 7 days, at most smtp.MaxSeconds; negative: not offered.
+	FutureRelease time.Duration
 }
 
 // Timeouts bound each wait for a client. 0 is the default.
@@ -149,6 +152,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.Limits.Messages, 1000)
 	setDefault(&c.Limits.Connections, 1000)
 	setDefault(&c.Limits.ConnectionsPerIP, 50)
+	setDefault(&c.Limits.FutureRelease, 7*24*time.Hour)
 	setDefault(&c.Timeouts.Command, 5*time.Minute)
 	setDefault(&c.Timeouts.Data, 5*time.Minute)
 	setDefault(&c.Timeouts.Message, time.Hour)

@@ -1,6 +1,9 @@
 package smtpd
 
-import "posthouse/internal/status"
+import (
+	"posthouse/internal/envelope"
+	"posthouse/internal/status"
+)
 
 // cmdDATA takes the content of a message up to a line with a dot alone (RFC 5321
 // section 4.1.1.4).
@@ -11,6 +14,9 @@ func (s *session) cmdDATA(arg string) {
 		return
 	case s.in != nil:
 		s.badSequence("DATA and BDAT do not mix") // RFC 3030 section 2
+		return
+	case s.env != nil && s.env.Body == envelope.BodyBinary:
+		s.badSequence("BODY=BINARYMIME needs BDAT") // RFC 3030 section 3
 		return
 	case !s.contentAllowed():
 		return

@@ -14,8 +14,11 @@ type extension struct {
 	// offered gives what stands behind the keyword in the reply to EHLO; ok is
 	// false when the extension is not offered here and now. nil: always, nothing.
 	offered func(s *session) (params string, ok bool)
-	mail    map[string]mailParam
-	rcpt    map[string]rcptParam
+	// withheld answers its parameters of MAIL while it is not offered. nil: they
+	// are not known.
+	withheld *status.Error
+	mail     map[string]mailParam
+	rcpt     map[string]rcptParam
 }
 
 // mailParam takes a parameter of MAIL into env; value is "" when there is none.
@@ -31,9 +34,16 @@ func extensionList() []extension {
 		{keyword: "PIPELINING"}, // RFC 2920
 		eightBitExtension(),
 		utf8Extension(),
-		{keyword: "CHUNKING"},            // RFC 3030
+		{keyword: "CHUNKING"}, // RFC 3030
+		binaryExtension(),
 		{keyword: "ENHANCEDSTATUSCODES"}, // RFC 2034
 		dsnExtension(),
+		requireTLSExtension(),
+		futureReleaseExtension(),
+		deliverByExtension(),
+		priorityExtension(),
+		limitsExtension(),
+		rrvsExtension(),
 		startTLSExtension(),
 		authExtension(),
 	}
@@ -56,6 +66,11 @@ func (s *session) announced() []string {
 	return lines
 }
 
+func (s *session) isOffered(e extension) bool {
+	_, ok := s.offers(e)
+	return ok
+}
+
 func (s *session) offers(e extension) (params string, ok bool) {
 	if e.offered == nil {
 		return "", true
@@ -66,54 +81,51 @@ func (s *session) offers(e extension) (params string, ok bool) {
 // mailParams takes the parameters of MAIL into env.
 func (s *session) mailParams(env *envelope.Envelope, params smtp.Params) *status.Error {
 	for _, p := range params {
-		take := s.findMailParam(p.Key)
-		if take == nil {
-			return unknownParam(p)
-		}
-		if refusal := take(s, env, p.Value); refusal != nil {
+		if refusal := s.mailParam(env, p); refusal != nil {
 			return refusal
 		}
 	}
-	return nil
+	if !env.From.IsASCII() && !env.UTF8 {
+		return needsUTF8()
+	}
+	return contradiction(env)
 }
 
-func (s *session) findMailParam(key string) mailParam {
+func (s *session) mailParam(env *envelope.Envelope, p smtp.Param) *status.Error {
 	for _, e := range s.srv.extensions {
-		if take := e.mail[key]; take != nil && s.usable(e) {
-			return take
+		take := e.mail[p.Key]
+		switch {
+		case take == nil || !s.extended:
+			// Without EHLO there are no parameters (RFC 5321 section 4.1.1.11).
+		case s.isOffered(e):
+			return take(s, env, p.Value)
+		case e.withheld != nil:
+			return e.withheld
 		}
 	}
-	return nil
+	return unknownParam(p)
 }
 
 // rcptParams takes the parameters of RCPT into r.
 func (s *session) rcptParams(r *envelope.Rcpt, params smtp.Params) *status.Error {
 	for _, p := range params {
-		take := s.findRcptParam(p.Key)
-		if take == nil {
-			return unknownParam(p)
-		}
-		if refusal := take(s, r, p.Value); refusal != nil {
+		if refusal := s.rcptParam(r, p); refusal != nil {
 			return refusal
 		}
 	}
-	return nil
-}
-
-func (s *session) findRcptParam(key string) rcptParam {
-	for _, e := range s.srv.extensions {
-		if take := e.rcpt[key]; take != nil && s.usable(e) {
-			return take
-		}
+	if !r.To.IsASCII() && !s.env.UTF8 {
+		return needsUTF8()
 	}
 	return nil
 }
 
-// usable reports whether a client may use what e adds. Without EHLO there are no
-// parameters (RFC 5321 section 4.1.1.11).
-func (s *session) usable(e extension) bool {
-	_, ok := s.offers(e)
-	return ok && s.extended
+func (s *session) rcptParam(r *envelope.Rcpt, p smtp.Param) *status.Error {
+	for _, e := range s.srv.extensions {
+		if take := e.rcpt[p.Key]; take != nil && s.extended && s.isOffered(e) {
+			return take(s, r, p.Value)
+		}
+	}
+	return unknownParam(p)
 }
 
 // flag makes a parameter out of fn that has no value.

@@ -25,11 +25,7 @@ func (s *session) cmdMAIL(arg string) {
 	env := &envelope.Envelope{
 		ID: id.New(now), Tenant: envelope.MainTenant, Stream: envelope.Person, From: m.Path, Received: now,
 	}
-	refusal := s.mailParams(env, m.Params)
-	if refusal == nil && !env.From.IsASCII() && !env.UTF8 {
-		refusal = needsUTF8()
-	}
-	if refusal != nil {
+	if refusal := s.mailParams(env, m.Params); refusal != nil {
 		s.send(smtp.ErrorReply(refusal))
 		return
 	}
@@ -39,7 +35,7 @@ func (s *session) cmdMAIL(arg string) {
 		return
 	}
 	s.env = env
-	s.reply(250, enhanced(2, 1, 0), "Sender ok")
+	s.send(mailReply(env, m.Params))
 }
 
 // mailAllowed judges whether a transaction may begin, and answers when not.

@@ -29,9 +29,6 @@ func (s *session) cmdRCPT(arg string) {
 	case refusal != nil:
 		s.send(smtp.ErrorReply(refusal))
 		return
-	case !m.Path.IsASCII() && !s.env.UTF8:
-		s.send(smtp.ErrorReply(needsUTF8()))
-		return
 	case len(s.env.Rcpts) >= s.srv.cfg.Limits.Recipients:
 		s.reply(452, enhanced(4, 5, 3), "Too many recipients") // RFC 5321 section 4.5.3.1.10
 		return
