@@ -67,12 +67,17 @@ func (d *Directory) Resolve(ctx context.Context, addr smtp.Address) ([]Target, e
 		return nil, ErrNotLocal
 	}
 	n, ok := ix.find(key)
+	isPostmaster := strings.HasPrefix(plainKey(key), postmaster+"@")
 	switch {
 	case ok && n.account != nil:
 		return []Target{{Account: n.account.account}}, nil
 	case ok:
-		return ix.expand(n.alias)
-	case strings.HasPrefix(plainKey(key), postmaster+"@"):
+		targets, err := ix.expand(n.alias)
+		if err != nil && isPostmaster {
+			return ix.postmaster() // an alias that leads nowhere any more
+		}
+		return targets, err
+	case isPostmaster:
 		return ix.postmaster()
 	}
 	return nil, ErrNoUser

@@ -13,6 +13,7 @@ import (
 	"posthouse/internal/mailbox"
 	"posthouse/internal/queue"
 	"posthouse/internal/record"
+	"posthouse/internal/report"
 )
 
 // maxFiling bounds the index entries that one transaction writes, in bytes;
@@ -32,7 +33,9 @@ type filing struct {
 	stored    mailbox.Stored
 	locals    []*local
 	delivered []mailbox.Delivered
-	message   *queue.Message // nil when nobody is elsewhere
+	message   *queue.Message   // nil when nobody is elsewhere
+	reports   []*report.DSN    // filed in the same transaction
+	outcomes  []*journal.Event // of what is decided before the message is stored
 	events    []*journal.Event
 }
 
@@ -158,6 +161,10 @@ func (f *filing) tell() {
 				"mailbox": l.mailbox, "uid": strconv.FormatUint(uint64(f.delivered[i].UID), 10),
 			},
 		})
+	}
+	for _, e := range f.outcomes {
+		e.At = now
+		f.events = append(f.events, e)
 	}
 	for _, out := range f.route.remotes {
 		f.events = append(f.events, &journal.Event{

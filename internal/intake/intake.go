@@ -19,6 +19,7 @@ import (
 	"posthouse/internal/kv"
 	"posthouse/internal/mailbox"
 	"posthouse/internal/queue"
+	"posthouse/internal/report"
 	"posthouse/internal/smtp"
 	"posthouse/internal/status"
 )
@@ -51,7 +52,10 @@ type Catch struct {
 }
 
 // Intake takes messages in. Safe for concurrent use.
-type Intake struct{ opt Options }
+type Intake struct {
+	opt    Options
+	copies copies
+}
 
 // New makes an Intake.
 func New(opt Options) *Intake {
@@ -84,7 +88,7 @@ func (in *Intake) Mail(ctx context.Context, env *envelope.Envelope) error {
 // Rcpt judges one recipient: whether mail for it is delivered or relayed for
 // this client, and whether it would fit.
 func (in *Intake) Rcpt(ctx context.Context, env *envelope.Envelope, r envelope.Rcpt) error {
-	targets, err := in.opt.Directory.Resolve(ctx, r.To)
+	targets, err := in.resolve(ctx, r.To)
 	switch {
 	case errors.Is(err, directory.ErrNotLocal):
 		if env.Origin.Account != 0 {
@@ -93,6 +97,8 @@ func (in *Intake) Rcpt(ctx context.Context, env *envelope.Envelope, r envelope.R
 		return status.New(550, 7, 1, "Relaying denied: log in to send to other domains")
 	case err != nil:
 		return routeError(err)
+	case isPostmaster(r.To):
+		return nil
 	}
 	if err := sameOwner(r, targets); err != nil {
 		return err
@@ -147,8 +153,14 @@ func (in *Intake) room(ctx context.Context, a directory.Account, size int64) err
 type local struct {
 	account directory.Account
 	mailbox string
-	rcpts   []int // indices into the envelope of the recipients that led here
-	err     error // refused: over quota
+	rcpts   []localRcpt // that led here
+	err     error       // refused: over quota
+}
+
+// localRcpt is a recipient of the envelope that leads to a mailbox.
+type localRcpt struct {
+	index int           // in the envelope
+	final envelope.Rcpt // as passed on by the alias, if it was one
 }
 
 // remote is one recipient elsewhere.
@@ -160,17 +172,19 @@ type remote struct {
 // route is where a message goes: every account once, every address elsewhere
 // once.
 type route struct {
-	locals  []*local
-	remotes []*remote
-	errs    []error // per recipient: could not be routed
+	locals   []*local
+	remotes  []*remote
+	errs     []error // per recipient: could not be routed
+	expanded []bool  // per recipient: an alias with several targets
 }
 
 func (in *Intake) route(ctx context.Context, env *envelope.Envelope) (*route, error) {
-	r := &route{errs: make([]error, len(env.Rcpts))}
-	accounts := make(map[id.Account]*local, len(env.Rcpts))
+	n := len(env.Rcpts)
+	r := &route{errs: make([]error, n), expanded: make([]bool, n)}
+	accounts := make(map[id.Account]*local, n)
 	elsewhere := make(map[string]bool)
 	for i, rcpt := range env.Rcpts {
-		targets, err := in.opt.Directory.Resolve(ctx, rcpt.To)
+		targets, err := in.resolve(ctx, rcpt.To)
 		if errors.Is(err, directory.ErrNotLocal) {
 			targets, err = []directory.Target{{Address: rcpt.To}}, nil
 		}
@@ -179,12 +193,14 @@ func (in *Intake) route(ctx context.Context, env *envelope.Envelope) (*route, er
 			r.errs[i] = routeError(err)
 			continue
 		}
+		r.expanded[i] = len(targets) > 1
 		for _, t := range targets {
+			final := passOn(rcpt, t, r.expanded[i])
 			if t.Account.ID == 0 {
-				r.addRemote(elsewhere, i, rcpt, t)
+				r.addRemote(elsewhere, i, final, t)
 				continue
 			}
-			r.addLocal(accounts, i, t.Account, "INBOX")
+			r.addLocal(accounts, localRcpt{i, final}, t.Account, "INBOX")
 		}
 	}
 	if in.opt.Catch != nil && len(r.remotes) > 0 {
@@ -195,7 +211,32 @@ func (in *Intake) route(ctx context.Context, env *envelope.Envelope) (*route, er
 	return r, nil
 }
 
-func (r *route) addLocal(seen map[id.Account]*local, rcpt int, a directory.Account, box string) {
+// leadsNowhere reports whether there is no place for the message.
+func (r *route) leadsNowhere() bool { return len(r.locals)+len(r.remotes) == 0 }
+
+// clear takes all places away.
+func (r *route) clear() { r.locals, r.remotes = nil, nil }
+
+// passOn is the recipient that an address becomes on its way to one of its
+// targets, by the rules for aliases of RFC 3461 section 5.2.7.
+func passOn(r envelope.Rcpt, t directory.Target, expanded bool) envelope.Rcpt {
+	if t.Via == (smtp.Address{}) {
+		return r
+	}
+	if r.ORcpt == "" {
+		// Allowed by section 5.2.1(d): the sender knows this address only.
+		r.ORcpt = report.AddressType(r.To) + ";" + r.To.String()
+	}
+	if expanded {
+		r = r.WithoutSuccess()
+	}
+	if r.To = t.Address; t.Account.ID != 0 {
+		r.To = t.Account.Address
+	}
+	return r
+}
+
+func (r *route) addLocal(seen map[id.Account]*local, rcpt localRcpt, a directory.Account, box string) {
 	l := seen[a.ID]
 	if l == nil {
 		l = &local{account: a, mailbox: box}
@@ -205,14 +246,13 @@ func (r *route) addLocal(seen map[id.Account]*local, rcpt int, a directory.Accou
 	l.rcpts = append(l.rcpts, rcpt)
 }
 
-func (r *route) addRemote(seen map[string]bool, rcpt int, from envelope.Rcpt, t directory.Target) {
+func (r *route) addRemote(seen map[string]bool, rcpt int, final envelope.Rcpt, t directory.Target) {
 	if key := t.Address.Key(); seen[key] {
 		return
 	} else {
 		seen[key] = true
 	}
-	to := remote{rcpt: rcpt, Rcpt: queue.Rcpt{Rcpt: from}}
-	to.To = t.Address
+	to := remote{rcpt: rcpt, Rcpt: queue.Rcpt{Rcpt: final}}
 	if t.Via != (smtp.Address{}) {
 		// What the sender knew was the owner of the alias (RFC 7293).
 		to.RRVS, to.RRVSContinue = time.Time{}, false
@@ -231,7 +271,7 @@ func (in *Intake) catch(ctx context.Context, r *route, accounts map[id.Account]*
 	}
 	l := &local{account: account, mailbox: in.opt.Catch.Mailbox}
 	for _, out := range r.remotes {
-		l.rcpts = append(l.rcpts, out.rcpt)
+		l.rcpts = append(l.rcpts, localRcpt{out.rcpt, out.Rcpt.Rcpt})
 	}
 	r.locals = append(r.locals, l)
 	r.remotes = nil

@@ -4,11 +4,9 @@ import (
 	"context"
 
 	"posthouse/internal/envelope"
-	"posthouse/internal/id"
+	"posthouse/internal/journal"
 	"posthouse/internal/kv"
-	"posthouse/internal/message"
 	"posthouse/internal/report"
-	"posthouse/internal/status"
 )
 
 // Report files a report to a sender, in a mailbox here or in the queue, and
@@ -23,83 +21,100 @@ func (in *Intake) Report(ctx context.Context, d *report.DSN, alsoTx func(kv.Tx) 
 	return in.commit(ctx, f, also{parts: parts, tx: alsoTx})
 }
 
-// reportFiling writes a report as a message with the null reverse-path.
+// reportFiling writes a report as a message with the null reverse-path. A report
+// of a failure whose addressee is not here any more is for the postmaster.
 func (in *Intake) reportFiling(ctx context.Context, d *report.DSN) (*filing, error) {
-	env := &envelope.Envelope{
-		ID: d.ID, Rcpts: []envelope.Rcpt{{To: d.To}}, Origin: envelope.Origin{Door: "internal"},
-		Tenant: envelope.MainTenant, Stream: envelope.Person,
-	}
-	if d.Original != nil && d.Original.Tenant != "" {
-		env.Tenant = d.Original.Tenant
-	}
-	t, err := in.Begin(ctx, env)
+	t, err := in.Begin(ctx, reportEnvelope(d))
 	if err != nil {
 		return nil, err
 	}
-	d.ID = env.ID
+	if t.route.leadsNowhere() && d.Action() == report.Failed && !d.ForPostmaster() {
+		t.Abort()
+		d.To = report.Postmaster
+		if t, err = in.Begin(ctx, reportEnvelope(d)); err != nil {
+			return nil, err
+		}
+	}
+	if d.ForPostmaster() && !in.copies.take(in.opt.Clock.Now()) {
+		in.opt.Log.Warn("too many failures that nobody can be told of: no copy for the postmaster", "msg_id", string(d.Original.ID))
+		t.route.clear()
+	}
+	d.ID = t.env.ID
 	if _, err := d.WriteTo(t); err != nil {
 		t.Abort()
 		return nil, storeError(err)
 	}
 	t.incoming.Summary()
-	return &filing{in: in, env: env, route: t.route, skip: t.skip, incoming: t.incoming}, nil
+	return &filing{in: in, env: t.env, route: t.route, skip: t.skip, incoming: t.incoming}, nil
 }
 
-// refusals is the report on the recipients that were refused after the door had
-// taken them; nil when there are none, or nobody to tell.
-func (t *Transfer) refusals(errs []error, sum *message.Summary) *report.DSN {
-	if t.env.From.IsZero() {
-		return nil // never a report on a report (RFC 5321 section 6.1)
+func reportEnvelope(d *report.DSN) *envelope.Envelope {
+	env := &envelope.Envelope{
+		ID: d.ID, Rcpts: []envelope.Rcpt{{To: d.To}}, Origin: envelope.Origin{Door: "internal"},
+		Tenant: envelope.MainTenant, Stream: envelope.Person, UTF8: d.NeedsUTF8(),
 	}
-	now := t.in.opt.Clock.Now()
-	d := &report.DSN{
-		ID: id.New(now), Hostname: t.in.opt.Hostname, To: t.env.From, Date: now,
-		Original: t.env, MessageID: sum.Envelope.MessageID,
-		Message: append(t.head[:len(t.head):len(t.head)], "\r\n"...),
-	}
-	d.Message = d.Message[:min(len(d.Message), report.MaxOriginal)]
-	for i, err := range errs {
-		if err == nil {
-			continue
+	if o := d.Original; o != nil {
+		if o.Tenant != "" {
+			env.Tenant = o.Tenant
 		}
-		s := status.Of(err)
-		d.Rcpts = append(d.Rcpts, report.Rcpt{
-			Rcpt: t.env.Rcpts[i], Action: report.Failed,
-			Status: status.Enhanced{Class: 5, Subject: s.Enhanced.Subject, Detail: s.Enhanced.Detail},
-			Code:   s.Code, Text: s.Text, LastAttempt: now, Attempts: 1,
-		})
+		env.Priority = o.Priority     // RFC 6710 section 4.6
+		env.RequireTLS = o.RequireTLS // RFC 8689 section 5
 	}
-	if len(d.Rcpts) == 0 {
-		return nil
+	if d.ForPostmaster() {
+		// The last one: if this fails as well, nobody is told (RFC 3461 section 6.1).
+		env.Rcpts[0].Notify = envelope.NotifyNever
 	}
-	return d
+	return env
 }
 
-// commitReporting commits f and, in the same transaction, the report on the
-// recipients that were refused.
-func (in *Intake) commitReporting(ctx context.Context, f *filing, d *report.DSN) error {
-	if d == nil {
-		return in.commit(ctx, f)
+// tellSender adds reports that are filed together with the message.
+func (f *filing) tellSender(list []*report.DSN) {
+	for _, d := range list {
+		f.reports = append(f.reports, d)
+		for i := range d.Rcpts {
+			r := &d.Rcpts[i]
+			f.outcomes = append(f.outcomes, &journal.Event{
+				Kind: journal.Reported, Message: f.env.ID, From: f.env.From.String(), To: r.To.String(),
+				Detail: map[string]string{"dsn": string(d.ID), "action": string(r.Action)},
+			})
+		}
 	}
-	r, err := in.reportFiling(ctx, d)
-	if err != nil {
-		f.incoming.Abort()
+}
+
+// commitReporting commits f and, in the same transaction, its reports.
+func (in *Intake) commitReporting(ctx context.Context, f *filing) error {
+	var reports []*filing
+	drop := func() {
+		for _, r := range reports {
+			in.release(r)
+		}
+	}
+	var extra []also
+	for _, d := range f.reports {
+		r, err := in.reportFiling(ctx, d)
+		if err == nil {
+			err = r.store(ctx)
+		}
+		if err != nil {
+			f.incoming.Abort()
+			drop()
+			return storeError(err)
+		}
+		reports = append(reports, r)
+		if n := len(r.locals); r.references() > 0 {
+			extra = append(extra, also{parts: r.partitions(0, n), tx: func(tx kv.Tx) error { return r.writeTx(tx, 0, n) }})
+		}
+	}
+	if err := in.commit(ctx, f, extra...); err != nil {
+		drop()
 		return err
 	}
-	if err := r.store(ctx); err != nil {
-		f.incoming.Abort()
-		return storeError(err)
+	for _, r := range reports {
+		if r.references() > 0 {
+			r.published()
+		} else {
+			in.release(r) // nowhere to go
+		}
 	}
-	if r.references() == 0 {
-		in.release(r)
-		return in.commit(ctx, f)
-	}
-	n := len(r.locals)
-	err = in.commit(ctx, f, also{parts: r.partitions(0, n), tx: func(tx kv.Tx) error { return r.writeTx(tx, 0, n) }})
-	if err != nil {
-		in.release(r)
-		return err
-	}
-	r.published()
 	return nil
 }

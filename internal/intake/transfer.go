@@ -34,7 +34,8 @@ type Transfer struct {
 	incoming *mailbox.Incoming
 	head     []byte // the header as the client sent it, at most maxHead bytes
 	headDone bool
-	skip     int // length of the Return-Path line
+	start    []byte // of the message, see keepStart
+	skip     int    // length of the Return-Path line
 	began    time.Time
 	routed   time.Duration
 }
@@ -120,6 +121,7 @@ func (t *Transfer) Write(p []byte) (int, error) {
 	if !t.headDone {
 		t.keepHead(p)
 	}
+	t.keepStart(p)
 	n, err := t.incoming.Write(p)
 	if err != nil {
 		err = storeError(err)
@@ -188,10 +190,9 @@ func (t *Transfer) Commit(ctx context.Context, report bool) ([]error, error) {
 		f.steps = f.steps[1:]
 	}
 	errs := t.route.results(len(t.env.Rcpts))
-	if !report {
-		return errs, t.in.commit(ctx, f)
-	}
-	return errs, t.in.commitReporting(ctx, f, t.refusals(errs, sum))
+	f.refused()
+	f.tellSender(t.reports(errs, report, sum))
+	return errs, t.in.commitReporting(ctx, f)
 }
 
 // rejected tells the journal of a message that was refused.
@@ -256,7 +257,9 @@ func (t *Transfer) isRecipient(value string) bool {
 // error when it fits nowhere.
 func (t *Transfer) checkRoom(ctx context.Context) error {
 	for _, l := range t.route.locals {
-		l.err = t.in.room(ctx, l.account, t.incoming.Size())
+		if !l.forPostmaster(t.env) {
+			l.err = t.in.room(ctx, l.account, t.incoming.Size())
+		}
 	}
 	var first error
 	for _, err := range t.route.results(len(t.env.Rcpts)) {
@@ -277,15 +280,15 @@ func (r *route) results(n int) []error {
 	copy(errs, r.errs)
 	for _, l := range r.locals {
 		if l.err != nil {
-			for _, i := range l.rcpts {
-				errs[i] = l.err
+			for _, r := range l.rcpts {
+				errs[r.index] = l.err
 			}
 		}
 	}
 	for _, l := range r.locals {
 		if l.err == nil {
-			for _, i := range l.rcpts {
-				errs[i] = nil
+			for _, r := range l.rcpts {
+				errs[r.index] = nil
 			}
 		}
 	}

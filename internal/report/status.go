@@ -42,23 +42,9 @@ func (w *statusWriter) field(name, value string) {
 // section 3).
 func (w *statusWriter) address(name, kind, addr string) {
 	if strings.EqualFold(kind, "utf-8") && !w.global {
-		addr = embedded(addr)
+		_, addr, _ = strings.Cut(smtp.EncodeORcpt("utf-8;"+addr, false), ";")
 	}
 	w.field(name, kind+"; "+addr)
-}
-
-// embedded is the form of an address that is ASCII everywhere: utf-8-addr-xtext
-// of RFC 6533 section 3.
-func embedded(addr string) string {
-	var b strings.Builder
-	for _, c := range addr {
-		if c <= ' ' || c > '~' || c == '\\' || c == '+' || c == '=' {
-			fmt.Fprintf(&b, `\x{%02X}`, c)
-		} else {
-			b.WriteRune(c)
-		}
-	}
-	return b.String()
 }
 
 // status is the part's content (RFC 3464 section 2).
