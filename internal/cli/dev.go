@@ -46,6 +46,8 @@ http = ["127.0.0.1:2080"]
 mode = "self-signed"
 [auth]
 allow_plaintext = true
+[smtp]
+greet_delay = "0s"
 [log]
 level = "warn"
 `

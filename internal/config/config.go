@@ -106,6 +106,10 @@ type SMTP struct {
 	// NormaliseFrom are networks of old senders whose messages are normalised
 	// whatever BareNewlines says.
 	NormaliseFrom []Network `toml:"normalise_from"`
+	// GreetDelay is how long a stranger who connects to an smtp listener waits
+	// for the greeting; who speaks before it is turned away. At most "30s"; "0s"
+	// is not at all. Default: "300ms".
+	GreetDelay Duration `toml:"greet_delay"`
 }
 
 // Values of SMTP.BareNewlines.
@@ -209,7 +213,7 @@ func Default() *Config {
 		Data: "/var/lib/posthouse",
 		TLS:  TLS{Mode: ModeSelfSigned, ACMEAgree: true},
 		Auth: Auth{HashMemory: 256 << 20, CacheFor: Duration{5 * time.Minute}},
-		SMTP: SMTP{BareNewlines: BareRefuse},
+		SMTP: SMTP{BareNewlines: BareRefuse, GreetDelay: Duration{300 * time.Millisecond}},
 		Limits: Limits{
 			MessageSize: 50 << 20, Recipients: 1000,
 			Connections: 10000, ConnectionsPerAddress: 100, ConnectionsPerAccount: 100,

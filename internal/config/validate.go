@@ -27,7 +27,7 @@ func (v *validator) all() error {
 	v.general()
 	v.listen()
 	v.tls()
-	v.oneOf("smtp.bare_newlines", v.c.SMTP.BareNewlines, BareRefuse, BareNormalise, BareAccept)
+	v.smtp()
 	v.limits()
 	v.outbound()
 	v.oneOf("log.level", v.c.Log.Level, "debug", "info", "warn", "error")
@@ -160,6 +160,12 @@ func (v *validator) tls() {
 			v.fail("tls.acme_email", "%q is not a mail address", t.ACMEEmail)
 		}
 	}
+}
+
+func (v *validator) smtp() {
+	s := &v.c.SMTP
+	v.oneOf("smtp.bare_newlines", s.BareNewlines, BareRefuse, BareNormalise, BareAccept)
+	v.duration("smtp.greet_delay", s.GreetDelay, 0, 30*time.Second)
 }
 
 func (v *validator) limits() {

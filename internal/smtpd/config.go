@@ -76,6 +76,9 @@ type Config struct {
 
 	Limits   Limits
 	Timeouts Timeouts
+	// GreetDelay is how long an MX door waits for early talkers before it greets a
+	// client that is not trusted; 0: it does not.
+	GreetDelay time.Duration
 	// Trusted are networks that the limits on connections, on errors and on
 	// messages per session do not bind.
 	Trusted []netip.Prefix

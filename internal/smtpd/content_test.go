@@ -185,7 +185,12 @@ func TestHangUpInContent(t *testing.T) {
 		_, addr := serve(t, Config{Observer: w}, h)
 		p := dial(t, addr)
 		p.begin()
-		p.send(content)
+		if content, ok := strings.CutPrefix(content, "DATA\r\n"); ok {
+			p.do("DATA", "354")
+			p.send(content)
+		} else {
+			p.send(content)
+		}
 		p.conn.Close()
 		if sum := <-w.ends; sum.End != "closed" || sum.Messages != 0 {
 			t.Errorf("%q: session %+v", content, sum)

@@ -37,7 +37,12 @@ func FuzzSession(f *testing.F) {
 			all, _ := io.ReadAll(client)
 			replies <- string(all)
 		}()
-		client.Write(input) // fails when the session ends first
+		// Line by line, so that what must wait for a reply comes after it.
+		for line := range bytes.Lines(input) {
+			if _, err := client.Write(line); err != nil {
+				break // the session is over
+			}
+		}
 		client.Close()
 		checkReplies(t, <-replies)
 		if err := s.Shutdown(t.Context()); err != nil {

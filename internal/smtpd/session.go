@@ -108,7 +108,9 @@ func (s *session) serve() {
 			return
 		}
 	}
-	s.greet()
+	if s.awaitGreeting() {
+		s.greet()
+	}
 	for s.over == "" {
 		s.command()
 	}
@@ -186,6 +188,7 @@ func (s *session) command() {
 	}
 	verb, known := verbs[cmd.Verb]
 	switch {
+	case parseErr == nil && known && s.outOfStep(cmd.Verb):
 	case parseErr == nil && known:
 		verb(s, cmd.Arg)
 	case notMail(line, cmd.Verb):

@@ -126,11 +126,15 @@ func TestTimeouts(t *testing.T) {
 				if inContent {
 					p.begin()
 				}
+				say, isData := strings.CutPrefix(c.say, "DATA\r\n")
+				if isData {
+					p.do("DATA", "354")
+				}
 				began := time.Now()
 				said := make(chan struct{})
 				go func() {
 					defer close(said)
-					io.WriteString(p.conn, c.say)
+					io.WriteString(p.conn, say)
 					for c.drip != "" {
 						time.Sleep(time.Minute)
 						if _, err := io.WriteString(p.conn, c.drip); err != nil {
@@ -138,9 +142,6 @@ func TestTimeouts(t *testing.T) {
 						}
 					}
 				}()
-				if strings.HasPrefix(c.say, "DATA") {
-					p.want("354")
-				}
 				p.want(c.want)
 				if d := time.Since(began); d != c.after {
 					t.Errorf("after %v, want %v", d, c.after)
