@@ -77,8 +77,14 @@ func (a *app) queueShow(c *cobra.Command, args []string) error {
 		}
 		fmt.Fprintf(a.Out, "entry    %s\nmessage  %s\nfrom     <%s>\nto       <%s>\nsize     %s\nstate    %s\ncreated  %s\nnext     %s\nexpires  %s\n",
 			e.ID, e.Message, e.From, e.To, bytesText(e.Size), e.State, timeText(e.Created), timeText(e.Next), timeText(e.Expires))
+		if e.Class != "" {
+			fmt.Fprintf(a.Out, "because  %s (%s): %s\n", e.Class, e.Scope, e.Action)
+		}
+		if e.Hint != "" {
+			fmt.Fprintf(a.Out, "hint     %s\n", e.Hint)
+		}
 		for _, t := range e.History {
-			fmt.Fprintf(a.Out, "tried    %s  %s  %s\n", timeText(t.At), t.Host, t.Result)
+			fmt.Fprintf(a.Out, "tried    %s  %s  %s  %s\n", timeText(t.At), t.Host, t.Class, t.Result)
 		}
 		return nil
 	})

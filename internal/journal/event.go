@@ -22,10 +22,12 @@ const (
 	Relayed   Kind = "relayed"   // the next server took it
 	Bounced   Kind = "bounced"   // given up for a recipient
 	Delayed   Kind = "delayed"   // a delay notice was sent
-	Reported  Kind = "reported"  // a DSN was sent for it; Detail["dsn"] is its id
-	Held      Kind = "held"
-	Released  Kind = "released"
-	Dropped   Kind = "dropped" // by an operator
+	// Suppressed: the recipient's address was put on the list of those that take no mail.
+	Suppressed Kind = "suppressed"
+	Reported   Kind = "reported" // a DSN was sent for it; Detail["dsn"] is its id
+	Held       Kind = "held"
+	Released   Kind = "released"
+	Dropped    Kind = "dropped" // by an operator
 )
 
 // Version of the form of events.

@@ -35,6 +35,9 @@ func BodyShard(n uint16) Partition {
 	return Partition(binary.BigEndian.AppendUint16([]byte{'B'}, n))
 }
 
+// Suppressions is the partition of addresses that take no mail.
+const Suppressions Partition = "X"
+
 // StorePartition holds facts about the store itself, such as its format version.
 const StorePartition Partition = "S"
 

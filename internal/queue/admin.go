@@ -146,7 +146,7 @@ func (q *Queue) describe(ctx context.Context, list []Entry, page []*entry, histo
 				continue
 			}
 			if row.last.Code != 0 {
-				d.Last = resultOf(&row.last)
+				d.Last, d.Judgement, d.Hint = resultOf(&row.last), judgementOf(&row.last), row.last.Class.Verdict(row.last.Code).Hint
 			}
 			if history {
 				d.History = row.history

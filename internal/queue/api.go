@@ -56,19 +56,22 @@ const (
 
 // Entry is one recipient waiting, as operators see it.
 type Entry struct {
-	ID       string    `json:"id"` // message id "." recipient number
-	Message  id.ID     `json:"message"`
-	From     string    `json:"from"`
-	To       string    `json:"to"`
-	Domain   string    `json:"domain"`
-	Size     int64     `json:"size"`
-	State    State     `json:"state"`
-	Created  time.Time `json:"created"`
-	Next     time.Time `json:"next_attempt"`
-	Expires  time.Time `json:"expires"`
-	Attempts int       `json:"attempts"`
-	Last     string    `json:"last_result,omitempty"`
-	History  []Attempt `json:"history,omitempty"` // only from Show
+	ID        string    `json:"id"` // message id "." recipient number
+	Message   id.ID     `json:"message"`
+	From      string    `json:"from"`
+	To        string    `json:"to"`
+	Domain    string    `json:"domain"`
+	Size      int64     `json:"size"`
+	State     State     `json:"state"`
+	Created   time.Time `json:"created"`
+	Next      time.Time `json:"next_attempt"`
+	Expires   time.Time `json:"expires"`
+	Attempts  int       `json:"attempts"`
+	Last      string    `json:"last_result,omitempty"`
+	Judgement           // of the last result
+	// Hint says what can be done about it, in plain words.
+	Hint    string    `json:"hint,omitempty"`
+	History []Attempt `json:"history,omitempty"` // only from Show
 }
 
 // Attempt is one try.
@@ -76,6 +79,7 @@ type Attempt struct {
 	At     time.Time `json:"at"`
 	Host   string    `json:"host,omitempty"`
 	Result string    `json:"result"`
+	Judgement
 }
 
 // Selector chooses entries; all set fields must match. A zero Selector matches all.

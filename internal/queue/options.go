@@ -7,6 +7,7 @@ import (
 
 	"posthouse/internal/blob"
 	"posthouse/internal/blob/refs"
+	"posthouse/internal/classify"
 	"posthouse/internal/clock"
 	"posthouse/internal/courier"
 	"posthouse/internal/journal"
@@ -73,7 +74,8 @@ type Observer interface {
 	// Depth is the number of entries in each state, after a change.
 	Depth(ready, waiting, held int)
 	// Attempt is one try for one recipient: "sent", "temporary" or "permanent".
-	Attempt(result string, took time.Duration)
+	// The class is "" with sent.
+	Attempt(result string, class classify.Class, took time.Duration)
 }
 
 func (o *Options) setDefaults() {

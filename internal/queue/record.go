@@ -15,6 +15,7 @@ import (
 	"posthouse/internal/journal"
 	"posthouse/internal/kv"
 	"posthouse/internal/status"
+	"posthouse/internal/suppress"
 )
 
 // verdict is what an outcome means for an entry.
@@ -59,6 +60,9 @@ func (b *batch) parts() kv.Partitions {
 			p = append(p, Partition(m.id), journal.Partition(m.id), refs.Partition(m.body))
 			last = m
 		}
+		if c.suppresses() {
+			p = append(p, suppress.Partition)
+		}
 	}
 	return p
 }
@@ -73,7 +77,7 @@ func (q *Queue) judge(r *result) (plain, told *batch) {
 		c := &change{e: e, o: &r.outs[i], at: now, steps: i == 0}
 		q.judgeOne(c)
 		if q.opt.Observer != nil {
-			q.opt.Observer.Attempt(resultName(c.o), now.Sub(r.began))
+			q.opt.Observer.Attempt(resultName(c.o), c.o.Class, now.Sub(r.began))
 		}
 		if c.verdict == vNotice || c.verdict == vBounce {
 			told.changes = append(told.changes, c)
@@ -114,6 +118,7 @@ func (q *Queue) judgeOne(c *change) {
 			c.verdict = vNotice
 		}
 		c.next = q.opt.nextAttempt(c.e.attempts+1, m.created, m.expires, c.at, rand.Float64())
+		c.next = later(c.next, c.at.Add(c.o.Pause))
 	}
 }
 
@@ -159,10 +164,13 @@ func (q *Queue) changeTx(tx kv.Tx, b *batch, c *change) error {
 	defer func() { b.events = append(b.events, c.events...) }()
 	switch c.verdict {
 	case vSent:
-		c.event(journal.Relayed)
+		c.event(journal.Relayed, c.repeated()...)
 		return tx.Delete(key)
 	case vGone, vBounce:
-		c.event(journal.Bounced)
+		c.event(journal.Bounced, c.repeated()...)
+		if err := c.suppressTx(tx); err != nil {
+			return err
+		}
 		if b.dsn != "" {
 			c.event(journal.Reported, "dsn", string(b.dsn))
 		}
@@ -241,6 +249,9 @@ func (c *change) event(kind journal.Kind, detail ...string) {
 		if c.steps {
 			ev.Steps = c.o.Steps
 		}
+	}
+	if kind == journal.Attempted || kind == journal.Bounced {
+		detail = append(detail, verdictDetail(c.o)...)
 	}
 	if len(detail) > 0 {
 		ev.Detail = make(map[string]string, len(detail)/2)

@@ -152,8 +152,9 @@ type row struct {
 	attempts int
 	next     time.Time
 	// The last outcome, for the final report.
-	last    courier.Outcome // Code, Enhanced, Text, Remote, Host only
-	history []Attempt
+	last      courier.Outcome // Code, Enhanced, Text, Remote, Host and the verdict only
+	history   []Attempt
+	uncertain int // tries after which nobody knows whether the message was taken
 }
 
 var stateCodes = map[State]byte{Ready: 'r', Waiting: 'w', Held: 'h'}
@@ -197,7 +198,28 @@ func (r *row) encode() []byte {
 		b = appendString(b, a.Host)
 		b = appendString(b, a.Result)
 	}
-	return b
+	return appendField(b, fieldVerdicts, r.appendVerdicts(nil))
+}
+
+// Fields that came later stand at the end of an entry row: a byte that names
+// the field, and its value as a string. Those not known are passed over.
+const (
+	fieldVerdicts = 'v'
+)
+
+func appendField(b []byte, field byte, value []byte) []byte {
+	return appendString(append(b, field), string(value))
+}
+
+// readFields reads what appendField wrote.
+func (r *row) readFields(d *decoder) {
+	for len(d.b) > 0 && !d.bad {
+		field, value := d.byte(), d.string()
+		switch field {
+		case fieldVerdicts:
+			r.readVerdicts([]byte(value))
+		}
+	}
 }
 
 // decodeRow reads an entry row; short leaves out what the schedule has no use
@@ -237,6 +259,7 @@ func decodeRow(b []byte, short bool) (*row, error) {
 	for n := min(d.uvarint(), maxHistory); n > 0 && !d.bad; n-- {
 		r.history = append(r.history, Attempt{At: d.time(), Host: d.string(), Result: d.string()})
 	}
+	r.readFields(&d)
 	if d.bad || r.state == "" {
 		return nil, errRow
 	}
@@ -246,8 +269,11 @@ func decodeRow(b []byte, short bool) (*row, error) {
 // tried adds an attempt to the row.
 func (r *row) tried(at time.Time, o *courier.Outcome) {
 	r.attempts++
-	r.last = courier.Outcome{Code: o.Code, Enhanced: o.Enhanced, Text: cut(o.Text, 4*maxResult), Remote: o.Remote, Host: o.Host}
-	r.history = append(r.history, Attempt{At: at, Host: o.Host, Result: cut(resultOf(o), maxResult)})
+	r.last = courier.Outcome{Code: o.Code, Enhanced: o.Enhanced, Text: cut(o.Text, 4*maxResult), Remote: o.Remote, Host: o.Host, Verdict: o.Verdict}
+	r.history = append(r.history, Attempt{At: at, Host: o.Host, Result: cut(resultOf(o), maxResult), Judgement: judgementOf(o)})
+	if o.Uncertain {
+		r.uncertain++
+	}
 	if over := len(r.history) - maxHistory; over > 0 {
 		r.history = append(r.history[:0], r.history[over:]...)
 	}

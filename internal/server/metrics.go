@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"posthouse/internal/classify"
 	"posthouse/internal/journal"
 )
 
@@ -41,7 +42,7 @@ func newMetrics() *metrics {
 		refused:  vec("sessions_refused_total", "Connections refused by a limit.", "door"),
 		logins:   vec("logins_total", "Attempts to log in.", "door", "result"),
 		queue:    gauge("queue_entries", "Recipients waiting in the queue.", "state"),
-		attempts: vec("delivery_attempts_total", "Attempts to hand mail to the next host, per recipient.", "result"),
+		attempts: vec("delivery_attempts_total", "Attempts to hand mail to the next host, per recipient.", "result", "class"),
 		tries: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "posthouse", Name: "delivery_attempt_seconds",
 			Help: "Duration of attempts to hand mail on.", Buckets: buckets}),
 		accept: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "posthouse", Name: "accept_seconds",
@@ -73,8 +74,8 @@ func (m *metrics) Depth(ready, waiting, held int) {
 }
 
 // Attempt is queue.Observer.
-func (m *metrics) Attempt(result string, took time.Duration) {
-	m.attempts.WithLabelValues(result).Inc()
+func (m *metrics) Attempt(result string, class classify.Class, took time.Duration) {
+	m.attempts.WithLabelValues(result, string(class)).Inc()
 	m.tries.Observe(took.Seconds())
 }
 

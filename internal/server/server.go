@@ -25,6 +25,7 @@ import (
 	"posthouse/internal/journal"
 	"posthouse/internal/queue"
 	"posthouse/internal/smtp"
+	"posthouse/internal/suppress"
 )
 
 // DrainTime is how long Stop waits for sessions and attempts in flight.
@@ -231,7 +232,7 @@ func (s *Server) watchStore(ctx context.Context) {
 	}
 }
 
-// housekeep drops old journal entries, once an hour.
+// housekeep drops old journal entries and suppressions, once an hour.
 func (s *Server) housekeep(ctx context.Context) {
 	for {
 		t := s.ground.clock.NewTimer(time.Hour)
@@ -242,6 +243,9 @@ func (s *Server) housekeep(ctx context.Context) {
 		case now := <-t.C():
 			if err := s.ground.journal.Expire(ctx, now.Add(-journalKeep)); err != nil {
 				s.log.Warn("expiring the journal", "err", err)
+			}
+			if err := suppress.Expire(ctx, s.ground.db, now.Add(-suppress.Keep)); err != nil {
+				s.log.Warn("expiring suppressions", "err", err)
 			}
 		}
 	}
