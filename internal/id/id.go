@@ -43,3 +43,22 @@ func (i ID) Time() time.Time {
 
 // Valid reports whether i has the form that New gives.
 func (i ID) Valid() bool { return len(i) == 16 && !i.Time().IsZero() }
+
+// Size is the length of an identifier in bytes, without its text form.
+const Size = 10
+
+// Packed is an identifier without its text form, for tables of many; it orders
+// as the text does.
+type Packed [Size]byte
+
+// Pack is i without its text form; false for a string that is not an identifier.
+func (i ID) Pack() (p Packed, ok bool) {
+	if len(i) != 16 {
+		return p, false
+	}
+	n, err := encoding.Decode(p[:], []byte(i))
+	return p, err == nil && n == Size
+}
+
+// ID is the text form.
+func (p Packed) ID() ID { return ID(encoding.EncodeToString(p[:])) }

@@ -38,10 +38,12 @@ type Rcpt struct {
 }
 
 // Partition is the shard that a message's entries are in; name it in the Update.
-func Partition(msg id.ID) kv.Partition {
+func Partition(msg id.ID) kv.Partition { return kv.QueueShard(shardOf(msg)) }
+
+func shardOf(msg id.ID) uint16 {
 	h := fnv.New32a()
 	h.Write([]byte(msg))
-	return kv.QueueShard(uint16(h.Sum32() % Shards))
+	return uint16(h.Sum32() % Shards)
 }
 
 // State of an entry.

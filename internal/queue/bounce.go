@@ -61,8 +61,8 @@ func (q *Queue) fileReport(j *job, b *batch) {
 		if err == nil {
 			return
 		}
-		q.opt.Log.Error("queue: report cannot be filed", "msg_id", string(j.msg.id), "err", err, "again_in", wait)
-		if !q.sleep(q.soft, wait) {
+		q.opt.Log.Error("queue: report cannot be filed", "msg_id", string(j.msg.id()), "err", err, "again_in", wait)
+		if !q.sleep(q.soft.Done(), wait) {
 			break // the next start tries again
 		}
 		wait *= 2
@@ -85,13 +85,13 @@ func (q *Queue) dsn(j *job, b *batch) *report.DSN {
 	d.Message, d.Whole = q.original(m)
 	for _, c := range b.changes {
 		r := report.Rcpt{
-			Rcpt: c.e.row.rcpt.Rcpt, Action: report.Failed, Status: c.o.Status(),
+			Rcpt: c.row.rcpt.Rcpt, Action: report.Failed, Status: c.o.Status(),
 			Code: c.o.Code, Enhanced: c.o.Enhanced, Text: c.o.Text,
-			Remote: c.o.Remote, Host: c.o.Host, LastAttempt: c.at, Attempts: c.e.attempts + 1,
+			Remote: c.o.Remote, Host: c.o.Host, LastAttempt: c.at, Attempts: int(c.e.attempts) + 1,
 		}
 		switch {
 		case c.verdict == vNotice:
-			r.Action, r.RetryUntil = report.Delayed, c.e.msg.expires
+			r.Action, r.RetryUntil = report.Delayed, c.e.msg.expires.time()
 		case !c.o.Permanent():
 			// Given up for its age: delivery time expired (RFC 3463 section 3.5).
 			r.Status = status.Enhanced{Class: 5, Subject: 4, Detail: 7}

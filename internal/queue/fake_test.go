@@ -182,6 +182,7 @@ type world struct {
 	delay    time.Duration
 	gate     chan struct{}
 	resolved map[string]bool
+	forget   bool // keeps no log
 }
 
 type try struct {
@@ -242,7 +243,9 @@ func (w *world) Deliver(ctx context.Context, t *courier.Transfer) []courier.Outc
 			outs[i] = w.answer(to, w.tries[to])
 		}
 	}
-	w.log = append(w.log, record)
+	if !w.forget {
+		w.log = append(w.log, record)
+	}
 	delay, gate := w.delay, w.gate
 	w.mu.Unlock()
 	if delay > 0 {

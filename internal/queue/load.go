@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 
 	"posthouse/internal/id"
 	"posthouse/internal/kv"
@@ -24,12 +26,7 @@ func (q *Queue) load(ctx context.Context) error {
 	}
 	q.phase = phaseLoading
 	q.mu.Unlock()
-	var err error
-	for shard := range uint16(Shards) {
-		if err = q.loadShard(ctx, kv.QueueShard(shard)); err != nil {
-			break
-		}
-	}
+	err := q.loadShards(ctx)
 	if err == nil {
 		err = q.opt.DB.Sync(ctx)
 	}
@@ -48,13 +45,35 @@ func (q *Queue) load(ctx context.Context) error {
 	return nil
 }
 
+// loaders is how many shards are read at a time.
+const loaders = 4
+
+func (q *Queue) loadShards(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var work sync.WaitGroup
+	var next atomic.Int32
+	for range loaders {
+		work.Go(func() {
+			for shard := next.Add(1) - 1; shard < Shards; shard = next.Add(1) - 1 {
+				if err := q.loadShard(ctx, kv.QueueShard(uint16(shard))); err != nil {
+					cancel(err)
+					return
+				}
+			}
+		})
+	}
+	work.Wait()
+	return context.Cause(ctx)
+}
+
 // forgetAll undoes a load that failed. Under q.mu.
 func (q *Queue) forgetAll() {
 	clear(q.messages)
 	clear(q.sites)
-	clear(q.lookups)
-	clear(q.depth)
-	q.timers, q.asking, q.early = nil, nil, nil
+	clear(q.dests)
+	q.depth = [4]int{}
+	q.turns, q.crowd, q.timers, q.alarms, q.asking, q.early = turns{}, nil, nil, nil, nil, nil
 }
 
 // loader puts the rows of a shard together. Both kinds are in the order of their
@@ -62,20 +81,23 @@ func (q *Queue) forgetAll() {
 type loader struct {
 	q        *Queue
 	messages []*message // not yet met among the entries
-	current  *message
-	numbers  []uint16
-	rows     []*row
+	current  *fresh
+	done     []*fresh // to be added
 }
+
+// loadBatch is how many messages are added under one hold of the lock.
+const loadBatch = 500
 
 func (q *Queue) loadShard(ctx context.Context, part kv.Partition) error {
 	l := &loader{q: q}
 	err := scanRows(ctx, q.opt.DB, part, rowMessage, func(key, value []byte) error {
 		h, _, err := decodeHead(value)
-		if err != nil || len(key) != 16 {
+		m, ok := q.messageOf(id.ID(key), &h)
+		if err != nil || !ok {
 			q.opt.Log.Error("queue: damaged message row is left alone", "key", fmt.Sprintf("%x", key))
 			return nil
 		}
-		l.messages = append(l.messages, &message{id: id.ID(key), head: h})
+		l.messages = append(l.messages, m)
 		return nil
 	})
 	if err != nil {
@@ -85,10 +107,15 @@ func (q *Queue) loadShard(ctx context.Context, part kv.Partition) error {
 		return err
 	}
 	l.flush()
+	l.add()
 	for _, m := range l.messages {
-		q.opt.Log.Error("queue: message without entries", "msg_id", string(m.id))
+		l.lonely(m)
 	}
 	return nil
+}
+
+func (l *loader) lonely(m *message) {
+	l.q.opt.Log.Error("queue: message without entries", "msg_id", string(m.id()))
 }
 
 // entry takes one entry row.
@@ -99,36 +126,52 @@ func (l *loader) entry(key, value []byte) error {
 		l.q.opt.Log.Error("queue: damaged entry row is left alone", "key", fmt.Sprintf("%x", key))
 		return nil
 	}
-	l.numbers, l.rows = append(l.numbers, n), append(l.rows, r)
+	l.current.numbers, l.current.rows = append(l.current.numbers, n), append(l.current.rows, r)
 	return nil
 }
 
 // find makes msg the current message; false when it has no row.
 func (l *loader) find(msg id.ID) bool {
-	if l.current != nil && l.current.id == msg {
+	key, ok := msg.Pack()
+	if !ok {
+		return false
+	}
+	if l.current != nil && l.current.m.key == key {
 		return true
 	}
 	l.flush()
-	for len(l.messages) > 0 && l.messages[0].id < msg {
-		l.q.opt.Log.Error("queue: message without entries", "msg_id", string(l.messages[0].id))
+	for len(l.messages) > 0 && bytes.Compare(l.messages[0].key[:], key[:]) < 0 {
+		l.lonely(l.messages[0])
 		l.messages = l.messages[1:]
 	}
-	if len(l.messages) == 0 || l.messages[0].id != msg {
+	if len(l.messages) == 0 || l.messages[0].key != key {
 		return false
 	}
-	l.current, l.messages = l.messages[0], l.messages[1:]
+	l.current, l.messages = &fresh{m: l.messages[0]}, l.messages[1:]
 	return true
 }
 
-// flush puts the current message on the schedule.
+// flush ends the current message.
 func (l *loader) flush() {
 	if l.current == nil {
 		return
 	}
+	l.done = append(l.done, l.current)
+	l.current = nil
+	if len(l.done) >= loadBatch {
+		l.add()
+	}
+}
+
+// add puts messages on the schedule.
+func (l *loader) add() {
 	l.q.mu.Lock()
-	l.q.add(l.current, false, l.numbers, l.rows)
-	l.q.mu.Unlock()
-	l.current, l.numbers, l.rows = nil, l.numbers[:0], l.rows[:0]
+	defer l.q.mu.Unlock()
+	for _, f := range l.done {
+		l.q.add(f)
+	}
+	clear(l.done)
+	l.done = l.done[:0]
 }
 
 // scanRows calls fn for the rows of one kind in a shard, with what follows the
@@ -162,38 +205,32 @@ func scanRows(ctx context.Context, db kv.Store, part kv.Partition, kind byte, fn
 	}
 }
 
-// atHand makes sure that what the attempt of a job needs is in memory. The
-// job's entries are busy.
+// atHand brings what the attempt of a job needs into memory. The job's entries
+// are busy.
 func (q *Queue) atHand(ctx context.Context, j *job) error {
 	q.mu.Lock()
 	j.full = j.msg.full
 	q.mu.Unlock()
-	missing := j.full == nil
-	for _, e := range j.entries {
-		missing = missing || e.row == nil
-	}
-	if !missing {
+	j.rows = make([]*row, len(j.entries))
+	if j.full != nil {
+		for i, e := range j.entries {
+			j.rows[i] = q.rowOf(j.full, int(e.n), Ready)
+		}
 		return nil
 	}
 	return q.opt.DB.View(ctx, func(r kv.Reader) error {
-		if j.full == nil {
-			value, err := r.Get(messageKey(j.msg.id))
-			if err != nil {
-				return err
-			}
-			if j.full, err = decodeMessage(value); err != nil {
-				return err
-			}
+		msg := j.msg.id()
+		value, err := r.Get(messageKey(msg))
+		if err != nil {
+			return err
 		}
-		for _, e := range j.entries {
-			if e.row != nil {
-				continue
-			}
-			row, err := getRow(r, e.msg.id, e.n)
-			if err != nil {
+		if j.full, err = decodeMessage(value); err != nil {
+			return err
+		}
+		for i, e := range j.entries {
+			if j.rows[i], err = getRow(r, msg, e.n); err != nil {
 				return err
 			}
-			e.row = row
 		}
 		return nil
 	})
@@ -205,4 +242,17 @@ func getRow(r kv.Reader, msg id.ID, n uint16) (*row, error) {
 		return nil, err
 	}
 	return decodeRow(value, false)
+}
+
+// senderOf is the reverse-path of a message.
+func senderOf(r kv.Reader, msg id.ID) (string, error) {
+	value, err := r.Get(messageKey(msg))
+	if errors.Is(err, kv.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	h, _, err := decodeHead(value)
+	return h.from.String(), err
 }

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"sync"
 
 	"posthouse/internal/id"
 	"posthouse/internal/kv"
-	"posthouse/internal/smtp"
 )
 
 // Bounds of what is in memory and at work at one time.
@@ -30,6 +30,7 @@ var (
 type Queue struct {
 	opt            Options
 	perSite, total int
+	seed           maphash.Seed
 
 	// order is held for reading over a transaction that records outcomes and the
 	// change of memory after it, for writing over those of operators, so that
@@ -39,18 +40,20 @@ type Queue struct {
 	mu       sync.Mutex
 	phase    phase
 	early    []*Message // came while loading
-	messages map[id.ID]*message
-	domains  map[string]string
+	messages map[id.Packed]*message
+	dests    map[string]*dest
+	domains  map[string]string // spellings of domains, canonical
 	timers   timers
-	sites    map[string]*site
-	turn     []*site // sites that wait for a lane
+	alarms   alarms
+	sites    map[siteKey]*site
+	turns    turns
+	crowd    []*ready // those that would have another lane if there were more
 	lanes    int
-	lookups  map[string]*lookup
 	asking   []*lookup // not begun
 	resolves int
 	kept     int
-	depth    map[State]int
-	paused   bool // the store does not take outcomes
+	depth    [4]int // entries by state
+	paused   bool   // the store does not take outcomes
 
 	loading sync.Mutex
 	earlier chan struct{}
@@ -81,11 +84,11 @@ func New(opt Options) *Queue {
 	opt.setDefaults()
 	q := &Queue{
 		opt:      opt,
-		messages: make(map[id.ID]*message),
+		seed:     maphash.MakeSeed(),
+		messages: make(map[id.Packed]*message),
+		dests:    make(map[string]*dest),
 		domains:  make(map[string]string),
-		sites:    make(map[string]*site),
-		lookups:  make(map[string]*lookup),
-		depth:    make(map[State]int),
+		sites:    make(map[siteKey]*site),
 		earlier:  make(chan struct{}, 1),
 		results:  make(chan *result, maxResults),
 		reports:  make(chan struct{}, maxReports),
@@ -182,7 +185,10 @@ func (q *Queue) headOf(m *Message) head {
 	if created.IsZero() {
 		created = m.Envelope.ID.Time()
 	}
-	return head{from: m.Envelope.From, body: m.Body, size: m.Size, created: created, expires: created.Add(q.opt.ExpireAfter)}
+	return head{
+		from: m.Envelope.From, body: m.Body, size: m.Size, created: created, expires: created.Add(q.opt.ExpireAfter),
+		stream: m.Envelope.Stream, priority: m.Envelope.Priority,
+	}
 }
 
 func (q *Queue) rowOf(m *Message, i int, state State) *row {
@@ -206,25 +212,26 @@ func (q *Queue) Enqueued(m *Message) {
 
 // enqueued is Enqueued under q.mu.
 func (q *Queue) enqueued(m *Message) {
-	numbers, rows := make([]uint16, len(m.Rcpts)), make([]*row, len(m.Rcpts))
-	for i := range m.Rcpts {
-		numbers[i], rows[i] = uint16(i), q.rowOf(m, i, Ready)
+	h := q.headOf(m)
+	msg, ok := q.messageOf(m.Envelope.ID, &h)
+	if !ok {
+		return // EnqueueTx did not take it
 	}
-	keep := q.kept < maxKept
-	msg := &message{id: m.Envelope.ID, head: q.headOf(m)}
-	if keep {
+	f := &fresh{m: msg, numbers: make([]uint16, len(m.Rcpts)), rows: make([]*row, len(m.Rcpts))}
+	for i := range m.Rcpts {
+		f.numbers[i], f.rows[i] = uint16(i), q.rowOf(m, i, Ready)
+	}
+	if q.kept < maxKept {
 		msg.full = m
 		q.kept++
 	}
-	q.add(msg, keep, numbers, rows)
+	q.add(f)
+	q.pump()
 }
 
 // observe tells the observer how deep the queue is. Under q.mu.
 func (q *Queue) observe() {
 	if q.opt.Observer != nil {
-		q.opt.Observer.Depth(q.depth[Ready], q.depth[Waiting], q.depth[Held])
+		q.opt.Observer.Depth(q.depth[sReady], q.depth[sWaiting], q.depth[sHeld])
 	}
 }
-
-// sameAddress compares as mail does.
-func sameAddress(a, b smtp.Address) bool { return a.Key() == b.Key() }

@@ -32,6 +32,8 @@ const (
 // change is one entry with the outcome of a try.
 type change struct {
 	e       *entry
+	row     *row   // as the attempt had it; nil for an operator's change
+	from    string // reverse-path
 	o       *courier.Outcome
 	verdict verdict
 	at      time.Time
@@ -57,7 +59,8 @@ func (b *batch) parts() kv.Partitions {
 	var last *message
 	for _, c := range b.changes {
 		if m := c.e.msg; m != last {
-			p = append(p, Partition(m.id), journal.Partition(m.id), refs.Partition(m.body))
+			msg := m.id()
+			p = append(p, Partition(msg), journal.Partition(msg), refs.Partition(m.body))
 			last = m
 		}
 		if c.suppresses() {
@@ -73,11 +76,12 @@ func (q *Queue) judge(r *result) (plain, told *batch) {
 	now := q.opt.Clock.Now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	from, random := r.job.full.Envelope.From.String(), rand.Float64()
 	for i, e := range r.job.entries {
-		c := &change{e: e, o: &r.outs[i], at: now, steps: i == 0}
-		q.judgeOne(c)
+		c := &change{e: e, row: r.job.rows[i], from: from, o: &r.outs[i], at: now, steps: i == 0}
+		q.judgeOne(c, random)
 		if q.opt.Observer != nil {
-			q.opt.Observer.Attempt(resultName(c.o), c.o.Class, now.Sub(r.began))
+			q.opt.Observer.Attempt(resultName(c.o), c.o.Class, now.Sub(r.job.began.time()))
 		}
 		if c.verdict == vNotice || c.verdict == vBounce {
 			told.changes = append(told.changes, c)
@@ -98,26 +102,28 @@ func resultName(o *courier.Outcome) string {
 	return "temporary"
 }
 
-// judgeOne is judge for one entry. Under q.mu.
-func (q *Queue) judgeOne(c *change) {
+// judgeOne is judge for one entry; random is the same for all of a job, so that
+// they come back together. Under q.mu.
+func (q *Queue) judgeOne(c *change, random float64) {
 	m := c.e.msg
-	notify := c.e.row.rcpt.Notify
+	created, expires := m.created.time(), m.expires.time()
+	notify := c.row.rcpt.Notify
 	// Never a report in answer to a report (RFC 5321 section 4.5.5).
-	deaf := m.from.IsZero() || q.opt.Reporter == nil || c.e.dropping
+	deaf := m.null || q.opt.Reporter == nil || c.e.is(fDropping)
 	switch {
 	case c.o.Sent():
 		c.verdict = vSent
-	case c.o.Permanent() || !c.at.Before(m.expires):
+	case c.o.Permanent() || !c.at.Before(expires):
 		c.verdict = vBounce
 		if deaf || !wants(notify, "FAILURE") {
 			c.verdict = vGone
 		}
 	default:
 		c.verdict = vRetry
-		if !deaf && !c.e.notified && q.opt.noticeDue(m.created, c.at) && wants(notify, "DELAY") {
+		if !deaf && !c.e.is(fNotified) && q.opt.noticeDue(created, c.at) && wants(notify, "DELAY") {
 			c.verdict = vNotice
 		}
-		c.next = q.opt.nextAttempt(c.e.attempts+1, m.created, m.expires, c.at, rand.Float64())
+		c.next = q.opt.nextAttempt(int(c.e.attempts)+1, created, expires, c.at, random)
 		c.next = later(c.next, c.at.Add(c.o.Pause))
 	}
 }
@@ -159,7 +165,8 @@ func (q *Queue) writeTx(tx kv.Tx, b *batch) error {
 // changeTx writes one entry.
 func (q *Queue) changeTx(tx kv.Tx, b *batch, c *change) error {
 	e := c.e
-	key := entryKey(e.msg.id, e.n)
+	msg := e.msg.id()
+	key := entryKey(msg, e.n)
 	c.removed, c.events = true, c.events[:0]
 	defer func() { b.events = append(b.events, c.events...) }()
 	switch c.verdict {
@@ -177,7 +184,7 @@ func (q *Queue) changeTx(tx kv.Tx, b *batch, c *change) error {
 		return tx.Delete(key)
 	}
 	// An operator may have held or dropped it during the try.
-	r, err := getRow(tx, e.msg.id, e.n)
+	r, err := getRow(tx, msg, e.n)
 	if errors.Is(err, kv.ErrNotFound) {
 		return nil
 	}
@@ -205,9 +212,10 @@ func (q *Queue) changeTx(tx kv.Tx, b *batch, c *change) error {
 
 // removeMessageTx removes a message whose last entry is gone.
 func (q *Queue) removeMessageTx(tx kv.Tx, b *batch, m *message) error {
+	msg := m.id()
 	if m.total > 1 {
 		left := false
-		prefix := kv.NewKey(Partition(m.id)).Byte(rowEntry).Raw([]byte(m.id))
+		prefix := kv.NewKey(Partition(msg)).Byte(rowEntry).Raw([]byte(msg))
 		if err := tx.Scan(prefix, prefix.End(), func(_, _ []byte) bool { left = true; return false }); err != nil {
 			return err
 		}
@@ -215,10 +223,10 @@ func (q *Queue) removeMessageTx(tx kv.Tx, b *batch, m *message) error {
 			return nil
 		}
 	}
-	if _, err := tx.Get(messageKey(m.id)); errors.Is(err, kv.ErrNotFound) {
+	if _, err := tx.Get(messageKey(msg)); errors.Is(err, kv.ErrNotFound) {
 		return nil
 	}
-	if err := tx.Delete(messageKey(m.id)); err != nil {
+	if err := tx.Delete(messageKey(msg)); err != nil {
 		return err
 	}
 	last, err := q.opt.Counts.DropTx(tx, m.body, 1)
@@ -230,10 +238,9 @@ func (q *Queue) removeMessageTx(tx kv.Tx, b *batch, m *message) error {
 
 // event adds an event with what the outcome says; detail is keys and values.
 func (c *change) event(kind journal.Kind, detail ...string) {
-	m := c.e.msg
-	ev := &journal.Event{At: c.at, Kind: kind, Message: m.id, From: m.from.String()}
-	if c.e.row != nil {
-		ev.To = c.e.row.rcpt.To.String()
+	ev := &journal.Event{At: c.at, Kind: kind, Message: c.e.msg.id(), From: c.from}
+	if c.row != nil {
+		ev.To = c.row.rcpt.To.String()
 	}
 	if kind == journal.Attempted || kind == journal.Relayed || kind == journal.Bounced {
 		ev.Code, ev.Text = c.o.Code, c.o.Text
@@ -267,19 +274,18 @@ func (q *Queue) applied(b *batch) {
 	q.mu.Lock()
 	for _, c := range b.changes {
 		e := c.e
-		e.busy, e.row = false, nil
+		e.set(fBusy, false)
 		if c.removed {
 			q.remove(e)
 			continue
 		}
-		e.attempts++
-		e.notified = e.notified || c.verdict == vNotice
-		e.next = c.next
+		e.attempts = min(e.attempts, 1<<16-2) + 1
+		e.set(fNotified, e.is(fNotified) || c.verdict == vNotice)
 		q.letGo(e.msg)
-		if c.state == Held {
-			q.setState(e, Held)
+		if e.due = momentOf(c.next); c.state == Held {
+			q.setState(e, sHeld)
 		} else {
-			q.wait(e, c.next)
+			q.wait(e, e.due)
 		}
 	}
 	q.observe()
@@ -355,7 +361,7 @@ func (q *Queue) record(b *batch) {
 		}
 		q.opt.Log.Error("queue: outcomes cannot be recorded, nothing is sent meanwhile", "err", err, "again_in", wait)
 		q.pause()
-		if !q.sleep(q.hard, wait) {
+		if !q.sleep(q.hard.Done(), wait) {
 			return
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,8 +31,11 @@ const (
 	rowEntry   = 'e'
 )
 
-// rowVersion is the form of both rows.
-const rowVersion = 1
+// Forms of the rows. A message row of form 1 had no stream and no priority.
+const (
+	rowVersion     = 1 // of entry rows
+	messageVersion = 2
+)
 
 // MaxPrepend is the longest Prepend of a recipient, in bytes.
 const MaxPrepend = 16 << 10
@@ -83,7 +87,12 @@ type head struct {
 	size    int64
 	created time.Time
 	expires time.Time
+	// What decides its turn and its source.
+	stream   envelope.Stream
+	priority int
 }
+
+var streams = []envelope.Stream{envelope.Person, envelope.Transactional, envelope.Bulk}
 
 // rest is the other part, as JSON.
 type rest struct {
@@ -103,25 +112,33 @@ func encodeMessage(h *head, m *Message) ([]byte, error) {
 		return nil, err
 	}
 	b := make([]byte, 0, 128+len(text))
-	b = append(b, rowVersion)
+	b = append(b, messageVersion)
 	b = h.body.Append(b)
 	b = binary.AppendVarint(b, h.size)
 	b = appendTime(b, h.created)
 	b = appendTime(b, h.expires)
 	b = appendString(b, h.from.Local)
 	b = appendString(b, h.from.Domain)
+	b = append(b, byte(max(slices.Index(streams, h.stream), 0)))
+	b = binary.AppendVarint(b, int64(h.priority))
 	return append(b, text...), nil
 }
 
 func decodeHead(b []byte) (h head, text []byte, err error) {
 	d := decoder{b: b}
-	if d.byte() != rowVersion {
+	version := d.byte()
+	if version != 1 && version != messageVersion {
 		return head{}, nil, errRow
 	}
 	h.body = d.ref()
 	h.size = d.varint()
 	h.created, h.expires = d.time(), d.time()
 	h.from = smtp.Address{Local: d.string(), Domain: d.string()}
+	h.stream = envelope.Person
+	if version > 1 {
+		h.stream = streams[min(int(d.byte()), len(streams)-1)]
+		h.priority = int(d.varint())
+	}
 	if d.bad {
 		return head{}, nil, errRow
 	}

@@ -1,203 +1,79 @@
 package queue
 
 import (
-	"container/heap"
-	"hash/fnv"
 	"time"
 
-	"posthouse/internal/courier"
 	"posthouse/internal/id"
 	"posthouse/internal/smtp"
 )
 
-// message is what the schedule knows of a message.
-type message struct {
-	head
-	id    id.ID
-	total int      // rows there were when it came into the schedule; 1: it goes with its only entry
-	left  int      // entries in the schedule
-	full  *Message // at hand while it is new or being tried
-	jobs  []*job   // not begun
-	list  []*entry
-}
-
-// entry is what the schedule knows of one recipient. Fields are the schedule's,
-// under Queue.mu, except row, which belongs to the attempt while busy.
-type entry struct {
-	msg      *message
-	n        uint16
-	state    State
-	busy     bool // being tried
-	notified bool
-	dropping bool
-	attempts int
-	next     time.Time
-	domain   string
-	prepend  uint64 // hash of Prepend: only equal ones share a transaction
-	row      *row   // at hand while new or being tried
-	job      *job   // it waits in
-	index    int    // in the heap; -1: not in it
-}
-
-// job is recipients of one message at one site: one transaction.
-type job struct {
-	msg     *message
-	site    *site
-	route   *courier.Route
-	prepend uint64
-	entries []*entry
-	full    *Message // once it is being tried
-}
-
-// site is a set of mail hosts with its jobs.
-type site struct {
-	key    string
-	ready  []*job
-	lanes  int  // goroutines that work for it
-	queued bool // in Queue.turn
-}
-
-// lookup is a domain whose route is not known yet.
-type lookup struct {
-	domain  string
-	pending []*entry
-}
-
-func hashOf(s string) uint64 {
-	if s == "" {
-		return 0
-	}
-	h := fnv.New64a()
-	h.Write([]byte(s))
-	return h.Sum64()
-}
-
-// timers is the heap of waiting entries.
-type timers []*entry
-
-func (t timers) Len() int           { return len(t) }
-func (t timers) Less(i, j int) bool { return t[i].next.Before(t[j].next) }
-func (t timers) Swap(i, j int) {
-	t[i], t[j] = t[j], t[i]
-	t[i].index, t[j].index = i, j
-}
-func (t *timers) Push(x any) {
-	e := x.(*entry)
-	e.index = len(*t)
-	*t = append(*t, e)
-}
-func (t *timers) Pop() any {
-	old := *t
-	e := old[len(old)-1]
-	old[len(old)-1] = nil
-	*t = old[:len(old)-1]
-	e.index = -1
-	return e
-}
-
 // setState moves an entry between the states and counts them. Under q.mu.
-func (q *Queue) setState(e *entry, s State) {
-	if e.state != "" {
+func (q *Queue) setState(e *entry, s uint8) {
+	if e.state != sGone {
 		q.depth[e.state]--
 	}
-	if s != "" {
+	if s != sGone {
 		q.depth[s]++
 	}
 	e.state = s
 }
 
 // wait puts an entry on the timer. Under q.mu.
-func (q *Queue) wait(e *entry, next time.Time) {
-	q.setState(e, Waiting)
-	e.next = next
-	e.job = nil
-	if e.index >= 0 {
-		heap.Fix(&q.timers, e.index)
-	} else {
-		heap.Push(&q.timers, e)
-	}
-	if e.index == 0 {
-		select {
-		case q.earlier <- struct{}{}:
-		default:
-		}
-	}
+func (q *Queue) wait(e *entry, due moment) {
+	q.setState(e, sWaiting)
+	e.due = due
+	q.setTimer(e, due)
 }
 
-// unwait takes an entry off the timer. Under q.mu.
-func (q *Queue) unwait(e *entry) {
-	if e.index >= 0 {
-		heap.Remove(&q.timers, e.index)
-	}
+// park takes an entry out of the schedule's lines and off its timer. Under q.mu.
+func (q *Queue) park(e *entry) {
+	e.leave()
+	q.timers.unset(e)
 }
 
-// makeReady puts an entry where its next free lane will find it. Under q.mu.
+// makeReady puts an entry where the next free lane of its site will find it; the
+// caller pumps. Under q.mu.
 func (q *Queue) makeReady(e *entry) {
-	q.unwait(e)
-	q.setState(e, Ready)
-	e.job = nil
-	if q.opt.Courier == nil {
-		return
+	q.park(e)
+	q.setState(e, sReady)
+	if at := q.mark(e, q.now()); at != 0 {
+		q.setTimer(e, at)
 	}
-	if r, ok := q.opt.Courier.Known(e.domain); ok {
-		q.assign(e, r)
-		return
-	}
-	l := q.lookups[e.domain]
-	if l == nil {
-		l = &lookup{domain: e.domain}
-		q.lookups[e.domain] = l
-		q.asking = append(q.asking, l)
-	}
-	l.pending = append(l.pending, e)
-	q.resolve()
+	q.find(e)
 }
 
-// assign puts an entry into a job of its site. Under q.mu.
-func (q *Queue) assign(e *entry, r *courier.Route) {
-	s := q.sites[r.Site]
-	if s == nil {
-		s = &site{key: r.Site}
-		q.sites[r.Site] = s
-	}
-	for _, j := range e.msg.jobs {
-		if j.site == s && j.prepend == e.prepend && len(j.entries) < courier.MaxRcpts {
-			j.entries = append(j.entries, e)
-			e.job = j
-			return
-		}
-	}
-	j := &job{msg: e.msg, site: s, route: r, prepend: e.prepend, entries: []*entry{e}}
-	e.job = j
-	e.msg.jobs = append(e.msg.jobs, j)
-	s.ready = append(s.ready, j)
-	q.addLanes(s)
+// fresh is a message with its entries, not yet in the schedule.
+type fresh struct {
+	m       *message
+	numbers []uint16
+	rows    []*row
 }
 
-// add takes a message into the schedule; rows are its entries, numbered. A
-// message that is there already stays as it is. Under q.mu.
-func (q *Queue) add(m *message, keep bool, numbers []uint16, rows []*row) {
-	if q.messages[m.id] != nil {
+// add takes a message into the schedule. One that is there already stays as it
+// is. Under q.mu.
+func (q *Queue) add(f *fresh) {
+	m := f.m
+	if q.messages[m.key] != nil {
 		return
 	}
-	q.messages[m.id] = m
-	m.total, m.left = len(rows), len(rows)
-	now := q.opt.Clock.Now()
-	m.list = make([]*entry, len(rows))
-	for i, r := range rows {
-		e := &entry{
-			msg: m, n: numbers[i], notified: r.notified, dropping: r.drop, attempts: r.attempts,
-			next: r.next, domain: q.intern(r.rcpt.To), prepend: hashOf(r.rcpt.Prepend), index: -1,
+	q.messages[m.key] = m
+	m.total, m.left = uint32(len(f.rows)), uint32(len(f.rows))
+	now := q.now()
+	m.list = make([]entry, len(f.rows))
+	for i, r := range f.rows {
+		e := &m.list[i]
+		*e = entry{
+			msg: m, dest: q.destOf(q.intern(r.rcpt.To)), due: momentOf(r.next), timer: -1, prepend: hash32(r.rcpt.Prepend),
+			n: f.numbers[i], attempts: uint16(min(r.attempts, 1<<16-1)),
 		}
-		if keep {
-			e.row = r
-		}
-		m.list[i] = e
+		e.dest.count++
+		e.set(fNotified, r.notified)
+		e.set(fDropping, r.drop)
 		switch {
 		case r.state == Held:
-			q.setState(e, Held)
-		case r.next.After(now):
-			q.wait(e, r.next)
+			q.setState(e, sHeld)
+		case e.due > now:
+			q.wait(e, e.due)
 		default:
 			q.makeReady(e)
 		}
@@ -206,14 +82,15 @@ func (q *Queue) add(m *message, keep bool, numbers []uint16, rows []*row) {
 
 // remove takes an entry out of the schedule for good. Under q.mu.
 func (q *Queue) remove(e *entry) {
-	if e.state == "" {
+	if e.state == sGone {
 		return
 	}
-	q.unwait(e)
-	q.setState(e, "")
-	e.row, e.job = nil, nil
+	q.park(e)
+	q.setState(e, sGone)
+	e.dest.count--
+	q.forgetDest(e.dest)
 	if e.msg.left--; e.msg.left == 0 {
-		delete(q.messages, e.msg.id)
+		delete(q.messages, e.msg.key)
 		q.letGo(e.msg)
 	}
 }
@@ -226,18 +103,67 @@ func (q *Queue) letGo(m *message) {
 	}
 }
 
-// intern is the canonical domain of an address, one string for all entries there.
+// messageOf is what the schedule keeps of a message.
+func (q *Queue) messageOf(msg id.ID, h *head) (*message, bool) {
+	key, ok := msg.Pack()
+	return &message{
+		key: key, null: h.from.IsZero(), band: bandOf(h.stream, h.priority), body: h.body, size: h.size,
+		created: momentOf(h.created), expires: momentOf(h.expires), sender: q.senderHash(h.from),
+	}, ok
+}
+
+// maxInterned bounds the spellings of domains that are remembered.
+const maxInterned = 100_000
+
+// intern is the canonical domain of an address. Under q.mu.
 func (q *Queue) intern(a smtp.Address) string {
 	if s, ok := q.domains[a.Domain]; ok {
 		return s
 	}
-	if len(q.domains) > 100_000 {
+	if len(q.domains) > maxInterned {
 		clear(q.domains)
 	}
 	d := smtp.CanonicalDomain(a.Domain)
-	if s, ok := q.domains[d]; ok {
-		d = s
-	}
-	q.domains[d], q.domains[a.Domain] = d, d
+	q.domains[a.Domain] = d
 	return d
+}
+
+// now is the queue's time.
+func (q *Queue) now() moment { return moment(q.opt.Clock.Now().UnixNano()) }
+
+// pause stops attempts while the store does not take outcomes; resume goes on.
+func (q *Queue) pause() {
+	q.mu.Lock()
+	q.paused = true
+	q.mu.Unlock()
+}
+
+func (q *Queue) resume() {
+	q.mu.Lock()
+	q.paused = false
+	q.kick()
+	q.mu.Unlock()
+}
+
+// kick sets everything going that is ready. Under q.mu.
+func (q *Queue) kick() {
+	for _, s := range q.sites {
+		for _, r := range s.queues {
+			q.enrol(r)
+		}
+	}
+	q.resolve()
+	q.pump()
+}
+
+// sleep waits, on the queue's clock, for at most d; false when ctx ended first.
+func (q *Queue) sleep(ended <-chan struct{}, d time.Duration) bool {
+	timer := q.opt.Clock.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C():
+		return true
+	case <-ended:
+		return false
+	}
 }

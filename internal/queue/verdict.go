@@ -44,10 +44,10 @@ func verdictDetail(o *courier.Outcome) []string {
 
 // repeated tells of earlier tries of which nobody knows whether they succeeded.
 func (c *change) repeated() []string {
-	if c.e.row == nil || c.e.row.uncertain == 0 {
+	if c.row == nil || c.row.uncertain == 0 {
 		return nil
 	}
-	return []string{"repeated", "possibly delivered " + strconv.Itoa(c.e.row.uncertain) + " times before"}
+	return []string{"repeated", "possibly delivered " + strconv.Itoa(c.row.uncertain) + " times before"}
 }
 
 // later is the later of two times.
@@ -61,7 +61,7 @@ func later(a, b time.Time) time.Time {
 // suppresses reports whether the change puts the recipient on the list of those
 // that take no mail.
 func (c *change) suppresses() bool {
-	return (c.verdict == vBounce || c.verdict == vGone) && c.o.Action == classify.Suppress && c.e.row != nil
+	return (c.verdict == vBounce || c.verdict == vGone) && c.o.Action == classify.Suppress && c.row != nil
 }
 
 // suppressTx remembers that the address takes no mail.
@@ -70,8 +70,8 @@ func (c *change) suppressTx(tx kv.Tx) error {
 		return nil
 	}
 	c.event(journal.Suppressed, "class", string(c.o.Class))
-	return suppress.AddTx(tx, c.e.row.rcpt.To, suppress.Entry{
-		At: c.at, Class: c.o.Class, Rule: c.o.Rule, Code: c.o.Code, Text: cut(c.o.Text, maxResult), Host: c.o.Host, Message: c.e.msg.id,
+	return suppress.AddTx(tx, c.row.rcpt.To, suppress.Entry{
+		At: c.at, Class: c.o.Class, Rule: c.o.Rule, Code: c.o.Code, Text: cut(c.o.Text, maxResult), Host: c.o.Host, Message: c.e.msg.id(),
 	})
 }
 
