@@ -209,8 +209,6 @@ const (
 	bands
 )
 
-var bandNames = [bands]string{"urgent", "high", "normal", "low", "last"}
-
 func bandOf(stream envelope.Stream, p int) band {
 	if stream == envelope.Bulk {
 		p -= 3

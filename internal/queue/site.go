@@ -29,7 +29,6 @@ type site struct {
 // of its own has its own, so that it keeps nobody waiting.
 type ready struct {
 	site     *site
-	domain   string // "" is all others
 	lines    [bands]line
 	n        int // in all lines
 	picker   picker
