@@ -2,11 +2,9 @@ package courier
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -15,6 +13,7 @@ import (
 	"posthouse/internal/journal"
 	"posthouse/internal/smtp"
 	"posthouse/internal/status"
+	"posthouse/internal/tlspolicy"
 	"posthouse/internal/wire"
 )
 
@@ -26,11 +25,15 @@ type conn struct {
 	site      string
 	host      string
 	addr      netip.AddrPort
+	local     netip.Addr // ours
 	ext       smtp.Extensions
 	tls       string
-	sent      int            // messages over this connection
-	reset     bool           // a transaction is open: RSET must come before the next
-	steps     []journal.Step // of the connecting, for the first message
+	policy    *tlspolicy.Policy // what was asked
+	verified  bool              // the server proved its name
+	checked   error             // why it did not
+	sent      int               // messages over this connection
+	reset     bool              // a transaction is open: RSET must come before the next
+	steps     []journal.Step    // of the connecting, for the first message
 	idleSince time.Time
 	quitWait  time.Duration
 }
@@ -45,6 +48,8 @@ type failure struct {
 	tls bool
 	// timeout: there was silence until patience ended.
 	timeout bool
+	// policy: TLS was not as it was asked for. The server itself is not at fault.
+	policy bool
 }
 
 // capabilities used in transactions.
@@ -61,11 +66,14 @@ func (c *conn) quit() {
 	c.w.Close()
 }
 
-// open connects to one address, says EHLO, and starts TLS where it is offered,
+// open connects to one address, says EHLO, and starts TLS as the policy says,
 // unless plain.
-func (c *Courier) open(ctx context.Context, r *Route, h *Host, addr netip.Addr, plain bool) (*conn, *failure) {
-	ap := netip.AddrPortFrom(addr, r.port)
-	s := &conn{rules: c.opt.Rules, stage: classify.StageConnect, site: r.Site, host: h.Name, addr: ap, quitWait: c.opt.Timeouts.Quit}
+func (c *Courier) open(ctx context.Context, r *Route, g target, plain bool) (*conn, *failure) {
+	ap := netip.AddrPortFrom(g.addr, r.port)
+	s := &conn{
+		rules: c.opt.Rules, stage: classify.StageConnect, site: r.Site, host: g.host.Name, addr: ap,
+		policy: g.policy, quitWait: c.opt.Timeouts.Quit,
+	}
 	began := time.Now()
 	dialCtx, cancel := context.WithTimeout(ctx, c.opt.Timeouts.Connect)
 	nc, err := c.opt.Dialer.DialContext(dialCtx, "tcp", ap.String())
@@ -74,20 +82,21 @@ func (c *Courier) open(ctx context.Context, r *Route, h *Host, addr netip.Addr, 
 		return nil, s.lost("Connection failed", err)
 	}
 	s.step("connect", &began)
+	if ap, err := netip.ParseAddrPort(nc.LocalAddr().String()); err == nil {
+		s.local = ap.Addr().Unmap()
+	}
 	// A context that ends closes the connection under whoever waits on it.
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
 	defer stop()
 	s.w = wire.New(nc, c.opt.Timeouts.Greeting, c.opt.Timeouts.DataBlock)
 	if r.via != nil && r.via.implicitTLS {
-		s.w.ReadTimeout, s.stage = c.opt.Timeouts.TLS, classify.StageTLS
-		if err := s.w.StartTLSClient(c.tlsConfig(r, h)); err != nil {
+		if f := c.handshake(s, &began); f != nil {
 			s.w.Close()
-			return nil, s.lost("TLS handshake failed", err)
+			return nil, f
 		}
-		s.noteTLS(&began)
 		s.w.ReadTimeout = c.opt.Timeouts.Greeting
 	}
-	if f := c.greet(s, r, h, plain, &began); f != nil {
+	if f := c.greet(s, r, plain, &began); f != nil {
 		s.w.Close()
 		return nil, f
 	}
@@ -97,7 +106,7 @@ func (c *Courier) open(ctx context.Context, r *Route, h *Host, addr netip.Addr, 
 }
 
 // greet is everything from the greeting to the login.
-func (c *Courier) greet(s *conn, r *Route, h *Host, plain bool, began *time.Time) *failure {
+func (c *Courier) greet(s *conn, r *Route, plain bool, began *time.Time) *failure {
 	s.stage = classify.StageGreeting
 	reply, err := smtp.ReadReply(s.w)
 	if err != nil {
@@ -111,8 +120,8 @@ func (c *Courier) greet(s *conn, r *Route, h *Host, plain bool, began *time.Time
 		return f
 	}
 	login := r.via != nil && r.via.user != ""
-	if s.tls == "" && s.ext.Has("STARTTLS") && !plain {
-		if f := c.startTLS(s, r, h, began); f != nil {
+	if s.tls == "" && !plain && s.policy.Level != tlspolicy.None {
+		if f := c.startTLS(s, began); f != nil {
 			return f
 		}
 	}
@@ -149,62 +158,6 @@ func (c *Courier) ehlo(s *conn) *failure {
 		return s.refused(reply)
 	}
 	return nil
-}
-
-// startTLS encrypts the session (RFC 3207). A server that refuses the command
-// is spoken to in clear; one whose handshake fails must be called again.
-func (c *Courier) startTLS(s *conn, r *Route, h *Host, began *time.Time) *failure {
-	s.step("greeting", began)
-	s.stage = classify.StageTLS
-	reply, err := s.command("STARTTLS")
-	if err != nil {
-		f := s.lost("Connection lost after STARTTLS", err)
-		f.tls = true
-		return f
-	}
-	if reply.Code != 220 {
-		return nil
-	}
-	s.w.ReadTimeout = c.opt.Timeouts.TLS
-	if err := s.w.StartTLSClient(c.tlsConfig(r, h)); err != nil {
-		f := s.lost("TLS handshake failed", err)
-		f.tls = true
-		return f
-	}
-	s.noteTLS(began)
-	s.w.ReadTimeout = c.opt.Timeouts.Mail
-	// What was learnt in clear is forgotten (RFC 3207 section 4.2).
-	return c.ehlo(s)
-}
-
-// tlsConfig is for one host. Certificates of MX hosts are not verified: the
-// alternative is to send in clear. Those of relays that get a password are.
-func (c *Courier) tlsConfig(r *Route, h *Host) *tls.Config {
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.opt.TLS != nil {
-		cfg = c.opt.TLS.Clone()
-	}
-	cfg.ServerName = h.Name
-	cfg.InsecureSkipVerify = r.via == nil || r.via.user == "" || r.via.loopback()
-	cfg.ClientSessionCache = c.sessions
-	return cfg
-}
-
-func (s *conn) noteTLS(began *time.Time) {
-	if state := s.w.TLS(); state != nil {
-		s.tls = fmt.Sprintf("%s %s", tlsVersion(state.Version), tls.CipherSuiteName(state.CipherSuite))
-	}
-	s.step("tls", began)
-}
-
-func tlsVersion(v uint16) string {
-	switch v {
-	case tls.VersionTLS13:
-		return "TLS1.3"
-	case tls.VersionTLS12:
-		return "TLS1.2"
-	}
-	return tls.VersionName(v)
 }
 
 // login authenticates (RFC 4954) by PLAIN (RFC 4616) or LOGIN.
@@ -261,7 +214,8 @@ func (s *conn) step(name string, began *time.Time) {
 // outcome is one of this side, with the session's facts.
 func (s *conn) outcome(code int, e status.Enhanced, text string) Outcome {
 	return Outcome{
-		Code: code, Enhanced: e, Text: text, Host: s.host, Addr: s.addr, TLS: s.tls,
+		Code: code, Enhanced: e, Text: text, Host: s.host, Addr: s.addr,
+		TLS: s.tls, TLSPolicy: s.policy.Name(), Verified: s.verified,
 		Stage: s.stage, Verdict: ownClass(e).Verdict(code),
 	}
 }

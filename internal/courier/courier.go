@@ -18,6 +18,7 @@ import (
 	"posthouse/internal/dns"
 	"posthouse/internal/envelope"
 	"posthouse/internal/smtp"
+	"posthouse/internal/tlspolicy"
 )
 
 // Defaults of Options.
@@ -50,12 +51,23 @@ type Options struct {
 	// Rules tell what replies mean. Default: classify.Standard.
 	Rules *classify.Table
 
+	// TLSPolicy tells what is asked of hosts; nil asks for nothing.
+	TLSPolicy TLSPolicy
+	// TLSResults sees how the TLS of every session came out; may be nil. It must
+	// not block.
+	TLSResults func(*tlspolicy.Result)
 	// TLS is the base of every client configuration, e.g. with RootCAs for
 	// routes that log in. Nil is the system's roots.
 	TLS    *tls.Config
 	Dialer Dialer       // default: net.Dialer
 	Clock  clock.Clock  // default: the system's
 	Log    *slog.Logger // default: none
+}
+
+// TLSPolicy decides what is asked of the hosts of a route, in the order of the
+// query's. tlspolicy.Engine is one.
+type TLSPolicy interface {
+	Decide(ctx context.Context, q *tlspolicy.Query) []tlspolicy.Policy
 }
 
 // Dialer makes connections.
@@ -89,6 +101,11 @@ type Transfer struct {
 	BareLines bool   // content has CR or LF outside CRLF, or NUL
 	Ret       string // RET of RFC 3461
 	EnvID     string // ENVID of RFC 3461, decoded
+	// RequireTLS: verified TLS at every hop or not at all (RFC 8689 section 4.2.1).
+	RequireTLS bool
+	// TLSOptional: the sender asks to ignore the TLS policies of recipients
+	// (TLS-Required: No, RFC 8689 section 4.2.2).
+	TLSOptional bool
 }
 
 // MaxRcpts is how many recipients a Transfer may have: what every server must

@@ -10,6 +10,7 @@ import (
 	"posthouse/internal/classify"
 	"posthouse/internal/journal"
 	"posthouse/internal/status"
+	"posthouse/internal/tlspolicy"
 )
 
 // Bounds of one Deliver.
@@ -23,6 +24,7 @@ const (
 type delivery struct {
 	c        *Courier
 	t        *Transfer
+	site     string // whose connections may be used
 	outs     []Outcome
 	done     []bool
 	steps    []journal.Step
@@ -35,7 +37,7 @@ type delivery struct {
 // Deliver tries once to hand t over, to the hosts of its route in order of
 // preference. It answers one outcome per recipient.
 func (c *Courier) Deliver(ctx context.Context, t *Transfer) []Outcome {
-	d := &delivery{c: c, t: t, outs: make([]Outcome, len(t.Rcpts)), done: make([]bool, len(t.Rcpts))}
+	d := &delivery{c: c, t: t, site: t.site(), outs: make([]Outcome, len(t.Rcpts)), done: make([]bool, len(t.Rcpts))}
 	ctx, cancel := context.WithTimeout(ctx, maxDeliver)
 	defer cancel()
 	if t.Route.Took > 0 {
@@ -54,7 +56,7 @@ func (c *Courier) Deliver(ctx context.Context, t *Transfer) []Outcome {
 // run finds connections until every recipient is decided or nothing is left to try.
 func (d *delivery) run(ctx context.Context) {
 	began := time.Now()
-	s, err := d.c.pool.acquire(ctx, d.t.Route.Site)
+	s, err := d.c.pool.acquire(ctx, d.site)
 	if err != nil {
 		d.last = &failure{outcome: Outcome{Code: 451, Enhanced: status.Enhanced{Class: 4, Subject: 3, Detail: 2}, Text: "Stopped while waiting for a connection"}}
 		return
@@ -69,10 +71,10 @@ func (d *delivery) run(ctx context.Context) {
 			d.sessions++
 			s.quit()
 		case alive:
-			d.c.pool.release(d.t.Route.Site, s)
+			d.c.pool.release(d.site, s)
 			return
 		case d.settled() || !fresh:
-			d.c.pool.drop(d.t.Route.Site)
+			d.c.pool.drop(d.site)
 			return
 		}
 	}
@@ -81,10 +83,9 @@ func (d *delivery) run(ctx context.Context) {
 
 // call goes through the hosts. It holds leave for one connection.
 func (d *delivery) call(ctx context.Context) {
-	site := d.t.Route.Site
 	targets, probing := d.c.targets(d.t.Route)
 	if probing {
-		defer d.c.probes.Delete(site)
+		defer d.c.probes.Delete(d.t.Route.Site)
 	}
 	if len(targets) == 0 {
 		d.last = &failure{outcome: Outcome{Code: 451, Enhanced: status.Enhanced{Class: 4, Subject: 4, Detail: 1},
@@ -97,6 +98,11 @@ func (d *delivery) call(ctx context.Context) {
 		if slices.Contains(d.asked, g.addr) {
 			continue
 		}
+		g.policy = d.t.policy(g.host)
+		if f := d.c.forbidden(g); f != nil {
+			d.fail(f)
+			continue
+		}
 		d.calls++
 		s, f := d.c.session(ctx, d.t.Route, g)
 		if f != nil {
@@ -106,6 +112,12 @@ func (d *delivery) call(ctx context.Context) {
 			}
 			continue
 		}
+		s.site = d.site
+		if f := d.unfit(s); f != nil {
+			s.quit()
+			d.fail(f)
+			continue
+		}
 		d.sessions++
 		alive, fresh := d.use(ctx, s, false)
 		if alive && d.sessions < maxSessions && d.elsewhere(s) {
@@ -113,14 +125,14 @@ func (d *delivery) call(ctx context.Context) {
 			continue
 		}
 		if alive {
-			d.c.pool.release(site, s)
+			d.c.pool.release(d.site, s)
 			return
 		}
 		if d.settled() || !fresh {
 			break
 		}
 	}
-	d.c.pool.drop(site)
+	d.c.pool.drop(d.site)
 	if d.last == nil {
 		d.last = &failure{outcome: Outcome{Code: 451, Enhanced: status.Enhanced{Class: 4, Subject: 3, Detail: 2}, Text: "Stopped on this side"}}
 	}
@@ -129,6 +141,11 @@ func (d *delivery) call(ctx context.Context) {
 // fail notes why a host was no use. The outcome is permanent only if all hosts
 // say so, and what a server said counts for more than a server that is not there.
 func (d *delivery) fail(f *failure) {
+	if f.policy && d.t.mustTLS() {
+		// RFC 8689 section 4.2.1: where no host will do the message is returned.
+		f.outcome.Code, f.outcome.Enhanced = 550, status.Enhanced{Class: 5, Subject: 7, Detail: 10}
+		f.outcome.Verdict = classify.TLS.Verdict(550)
+	}
 	switch {
 	case d.last == nil:
 		d.last = f
@@ -244,8 +261,9 @@ func (d *delivery) lost(x *transaction, reused bool) bool {
 
 // target is one address to call.
 type target struct {
-	host *Host
-	addr netip.Addr
+	host   *Host
+	addr   netip.Addr
+	policy *tlspolicy.Policy // set before the call
 }
 
 // targets are the addresses of a route in the order of calling: by preference,
@@ -263,9 +281,9 @@ func (c *Courier) targets(r *Route) (list []target, probing bool) {
 	for _, h := range hosts {
 		for _, a := range h.Addrs {
 			if c.dead.has(netip.AddrPortFrom(a, r.port)) {
-				dead = append(dead, target{h, a})
+				dead = append(dead, target{host: h, addr: a})
 			} else {
-				list = append(list, target{h, a})
+				list = append(list, target{host: h, addr: a})
 			}
 		}
 	}
@@ -291,20 +309,24 @@ func (c *Courier) whyDead(r *Route) string {
 }
 
 // session opens a session with one address. When TLS fails it calls again and
-// speaks in clear, unless a password is to be sent.
+// speaks in clear, unless TLS is asked for.
 func (c *Courier) session(ctx context.Context, r *Route, g target) (*conn, *failure) {
 	ap := netip.AddrPortFrom(g.addr, r.port)
-	s, f := c.open(ctx, r, g.host, g.addr, c.bad.has(ap))
-	mayBePlain := r.via == nil || r.via.user == "" && !r.via.implicitTLS
+	mayBePlain := !g.policy.Strict() && (r.via == nil || !r.via.implicitTLS)
+	inClear := mayBePlain && c.bad.has(ap)
+	s, f := c.open(ctx, r, g, inClear)
+	if f == nil && inClear {
+		c.tellTLS(s, tlspolicy.ValidationFailure, c.bad.why(ap))
+	}
 	if f != nil && f.tls && mayBePlain && ctx.Err() == nil {
 		c.opt.Log.Info("TLS failed, going on in clear", "host", g.host.Name, "addr", ap.String(), "reason", f.outcome.Text)
 		c.bad.add(ap, f.outcome.Text)
-		s, f = c.open(ctx, r, g.host, g.addr, true)
+		s, f = c.open(ctx, r, g, true)
 	}
 	switch {
 	case f == nil:
 		c.dead.remove(ap)
-	case !f.refused && ctx.Err() == nil:
+	case !f.refused && !f.policy && ctx.Err() == nil:
 		c.dead.add(ap, f.outcome.Text)
 	}
 	return s, f

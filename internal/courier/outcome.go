@@ -24,6 +24,11 @@ type Outcome struct {
 	Host      string         // name of the server asked; "" when none was reached
 	Addr      netip.AddrPort // its address
 	TLS       string         // e.g. "TLS1.3 TLS_AES_128_GCM_SHA256"; "" without TLS
+	// TLSPolicy is what asked for TLS: "dane", "mta-sts", "opportunistic",
+	// "requiretls", "login", or the level in the configuration; "" when no server
+	// was reached. Verified: the server proved its name.
+	TLSPolicy string
+	Verified  bool
 	Steps     []journal.Step // timings: dns, connect, tls, commands, transfer; shared by the recipients of a transfer
 }
 

@@ -13,6 +13,7 @@ import (
 	"posthouse/internal/dns"
 	"posthouse/internal/smtp"
 	"posthouse/internal/status"
+	"posthouse/internal/tlspolicy"
 )
 
 // Bounds on what DNS may say of one domain.
@@ -38,6 +39,7 @@ type Route struct {
 
 	port    uint16
 	via     *relay
+	asks    bool // for TLS
 	expires time.Time
 }
 
@@ -46,6 +48,11 @@ type Host struct {
 	Name       string
 	Preference uint16
 	Addrs      []netip.Addr // IPv6 and IPv4 by turns
+	// TLS is what is asked of the host, for the domain of the route.
+	TLS tlspolicy.Policy
+
+	cname  string // its canonical name, when it is an alias
+	secure bool   // its addresses are authenticated
 }
 
 // Known is the cached route to a domain.
@@ -73,7 +80,7 @@ func (c *Courier) Resolve(ctx context.Context, domain string) (*Route, error) {
 
 func (c *Courier) resolve(ctx context.Context, domain string) (*Route, time.Duration, error) {
 	for i := range c.opt.Routes {
-		if c.opt.Routes[i].matches(domain) {
+		if c.opt.Routes[i].match.Matches(domain) {
 			return c.resolveRelay(ctx, &c.opt.Routes[i].via)
 		}
 	}
@@ -82,7 +89,9 @@ func (c *Courier) resolve(ctx context.Context, domain string) (*Route, time.Dura
 		if c.isUs(&h) {
 			return nil, 0, errLoop(domain)
 		}
-		return &Route{Site: domain, Hosts: []Host{h}, port: c.opt.Port}, time.Hour, nil
+		r := &Route{Site: domain, Hosts: []Host{h}, port: c.opt.Port}
+		c.decideTLS(ctx, r, tlspolicy.Query{Domain: domain, Implicit: true})
+		return r, time.Hour, nil
 	}
 	if !smtp.ValidDomain(domain) {
 		return nil, 0, status.New(550, 1, 2, "Domain name is not valid: "+domain)
@@ -90,16 +99,16 @@ func (c *Courier) resolve(ctx context.Context, domain string) (*Route, time.Dura
 	mxs, answer, err := c.opt.Resolver.LookupMX(ctx, domain)
 	switch {
 	case errors.Is(err, dns.ErrNotFound):
-		return c.resolveImplicit(ctx, domain)
+		return c.resolveImplicit(ctx, domain, answer.Authenticated)
 	case err != nil:
 		return nil, 0, errLookup(err, domain)
 	}
-	return c.resolveMX(ctx, domain, mxs, answer.TTL)
+	return c.resolveMX(ctx, domain, mxs, answer)
 }
 
 // resolveImplicit treats a domain without MX records as its own mail host
-// (RFC 5321 section 5.1).
-func (c *Courier) resolveImplicit(ctx context.Context, domain string) (*Route, time.Duration, error) {
+// (RFC 5321 section 5.1). secure: that there are none is authenticated.
+func (c *Courier) resolveImplicit(ctx context.Context, domain string, secure bool) (*Route, time.Duration, error) {
 	addrs, answer, err := c.opt.Resolver.LookupIP(ctx, domain)
 	switch {
 	case errors.Is(err, dns.ErrNotFound), err == nil && len(addrs) == 0:
@@ -107,14 +116,16 @@ func (c *Courier) resolveImplicit(ctx context.Context, domain string) (*Route, t
 	case err != nil:
 		return nil, 0, errLookup(err, domain)
 	}
-	h := Host{Name: domain, Addrs: interleave(addrs)}
+	h := Host{Name: domain, Addrs: interleave(addrs), cname: answer.CNAME, secure: answer.Authenticated}
 	if c.isUs(&h) || answer.CNAME != "" && c.isUs(&Host{Name: answer.CNAME}) {
 		return nil, 0, errLoop(domain)
 	}
-	return &Route{Site: domain, Hosts: []Host{h}, port: c.opt.Port}, answer.TTL, nil
+	r := &Route{Site: domain, Hosts: []Host{h}, port: c.opt.Port}
+	c.decideTLS(ctx, r, tlspolicy.Query{Domain: domain, Implicit: true, Secure: secure})
+	return r, answer.TTL, nil
 }
 
-func (c *Courier) resolveMX(ctx context.Context, domain string, mxs []dns.MX, ttl time.Duration) (*Route, time.Duration, error) {
+func (c *Courier) resolveMX(ctx context.Context, domain string, mxs []dns.MX, answer dns.Answer) (*Route, time.Duration, error) {
 	if len(mxs) == 1 && mxs[0].Host == "" {
 		// RFC 7505 section 4.1.
 		return nil, 0, status.New(556, 1, 10, "Domain takes no mail (null MX): "+domain)
@@ -142,7 +153,9 @@ func (c *Courier) resolveMX(ctx context.Context, domain string, mxs []dns.MX, tt
 	hosts = slices.DeleteFunc(hosts, func(h Host) bool { return len(h.Addrs) == 0 })
 	switch {
 	case len(hosts) > 0:
-		return &Route{Site: site, Hosts: hosts, port: c.opt.Port}, ttl, nil
+		r := &Route{Site: site, Hosts: hosts, port: c.opt.Port}
+		c.decideTLS(ctx, r, tlspolicy.Query{Domain: domain, Secure: answer.Authenticated})
+		return r, answer.TTL, nil
 	case temporary != nil:
 		return nil, 0, errLookup(temporary, domain)
 	}
@@ -159,11 +172,11 @@ func (c *Courier) addresses(ctx context.Context, hosts []Host) error {
 		turn <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-turn }()
-			addrs, _, err := c.opt.Resolver.LookupIP(ctx, hosts[i].Name)
+			addrs, answer, err := c.opt.Resolver.LookupIP(ctx, hosts[i].Name)
 			if err != nil && !errors.Is(err, dns.ErrNotFound) {
 				errs[i] = err
 			}
-			hosts[i].Addrs = interleave(addrs)
+			hosts[i].Addrs, hosts[i].cname, hosts[i].secure = interleave(addrs), answer.CNAME, answer.Authenticated
 		})
 	}
 	wg.Wait()
@@ -180,6 +193,7 @@ func (c *Courier) resolveRelay(ctx context.Context, v *relay) (*Route, time.Dura
 	r := &Route{Site: v.name(), port: v.port, via: v}
 	if addr, err := netip.ParseAddr(v.host); err == nil {
 		r.Hosts = []Host{{Name: v.host, Addrs: []netip.Addr{addr}}}
+		c.decideRelayTLS(ctx, r)
 		return r, time.Hour, nil
 	}
 	addrs, answer, err := c.opt.Resolver.LookupIP(ctx, v.host)
@@ -190,7 +204,8 @@ func (c *Courier) resolveRelay(ctx context.Context, v *relay) (*Route, time.Dura
 	case err != nil:
 		return nil, 0, errLookup(err, v.host)
 	}
-	r.Hosts = []Host{{Name: v.host, Addrs: interleave(addrs)}}
+	r.Hosts = []Host{{Name: v.host, Addrs: interleave(addrs), cname: answer.CNAME, secure: answer.Authenticated}}
+	c.decideRelayTLS(ctx, r)
 	return r, answer.TTL, nil
 }
 

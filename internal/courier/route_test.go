@@ -135,7 +135,7 @@ func TestParseRule(t *testing.T) {
 		t.Errorf("%+v %v", r, err)
 	}
 	for domain, want := range map[string]bool{"a.example.net": true, "a.b.example.net": true, "example.net": false, "aexample.net": false} {
-		if r.matches(domain) != want {
+		if r.match.Matches(domain) != want {
 			t.Errorf("%s matches: %v", domain, !want)
 		}
 	}

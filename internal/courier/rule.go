@@ -16,7 +16,7 @@ var ErrRule = errors.New("courier: bad route")
 
 // RouteRule sends mail for some domains to a given server.
 type RouteRule struct {
-	match string // canonical domain, "*.domain" or "*"
+	match smtp.DomainPattern
 	via   relay
 }
 
@@ -33,13 +33,11 @@ type relay struct {
 // "smtp://[user:password@]host[:port]" or the same with "smtps:". The default
 // port is 25, with a user 587, for smtps 465.
 func ParseRule(match, via string) (RouteRule, error) {
-	r := RouteRule{match: strings.ToLower(match)}
-	if base := strings.TrimPrefix(match, "*."); match != "*" {
-		if !smtp.ValidDomain(base) && !strings.HasPrefix(base, "[") {
-			return RouteRule{}, fmt.Errorf("%w: match %q is neither a domain, \"*.domain\" nor \"*\"", ErrRule, match)
-		}
-		r.match = match[:len(match)-len(base)] + smtp.CanonicalDomain(base)
+	pattern, ok := smtp.ParseDomainPattern(match)
+	if !ok {
+		return RouteRule{}, fmt.Errorf("%w: match %q is neither a domain, \"*.domain\" nor \"*\"", ErrRule, match)
 	}
+	r := RouteRule{match: pattern}
 	u, err := url.Parse(via)
 	if err != nil || u.Host == "" || u.Scheme != "smtp" && u.Scheme != "smtps" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
 		return RouteRule{}, fmt.Errorf("%w: via is not smtp://[user:password@]host[:port]", ErrRule)
@@ -61,15 +59,6 @@ func ParseRule(match, via string) (RouteRule, error) {
 		r.via.port = uint16(n)
 	}
 	return r, nil
-}
-
-// matches reports whether the rule is for a canonical domain.
-func (r *RouteRule) matches(domain string) bool {
-	if r.match == "*" || r.match == domain {
-		return true
-	}
-	suffix, wild := strings.CutPrefix(r.match, "*")
-	return wild && strings.HasSuffix(domain, suffix) && len(domain) > len(suffix)
 }
 
 // name is the relay's site: two users of one server are two sites.

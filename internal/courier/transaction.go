@@ -172,6 +172,9 @@ func (x *transaction) mail(b []byte) []byte {
 	if x.utf8 {
 		b = append(b, " SMTPUTF8"...)
 	}
+	if x.t.RequireTLS && x.s.passesOn() {
+		b = append(b, " REQUIRETLS"...)
+	}
 	if ext.Has("DSN") { // RFC 3461 section 4.3, 4.4
 		if x.t.Ret != "" {
 			b = append(b, " RET="+x.t.Ret...)

@@ -1,0 +1,193 @@
+package tlspolicy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"posthouse/internal/dns"
+	"posthouse/internal/mailauth/dane"
+	"posthouse/internal/mailauth/mtasts"
+	"posthouse/internal/status"
+)
+
+// STS knows the MTA-STS policies of domains.
+type STS interface {
+	// Policy is a domain's policy, nil when it has none; a Problem is what kept
+	// it from being found.
+	Policy(ctx context.Context, domain string) (*mtasts.Policy, *Problem)
+}
+
+// Options of an Engine. Resolver is needed.
+type Options struct {
+	Resolver dns.Resolver
+	Rules    []Rule // the first match wins; no match is Auto
+	STS      STS    // nil: no MTA-STS
+}
+
+// Engine decides. Safe for concurrent use.
+type Engine struct{ opt Options }
+
+// New makes an engine.
+func New(opt Options) *Engine { return &Engine{opt: opt} }
+
+// Query is a next-hop domain with its hosts, as DNS told them.
+type Query struct {
+	Domain string // canonical
+	Port   uint16 // that will be called
+	// Relay: the host is from our configuration, and no MX of the domain's.
+	Relay bool
+	// Implicit: the domain has no MX and is its own host.
+	Implicit bool
+	// Secure: the answer about MX records was authenticated, be it that there
+	// are none (RFC 7672 section 2.2.1). A relay is as sure as our configuration.
+	Secure bool
+	Hosts  []QueryHost
+}
+
+// QueryHost is one host.
+type QueryHost struct {
+	Name   string
+	CNAME  string // its canonical name, when it is an alias
+	Secure bool   // its addresses were authenticated, over all aliases
+}
+
+// atOnce bounds the look-ups of one Decide.
+const atOnce = 8
+
+// Decide gives the policy for each host.
+func (e *Engine) Decide(ctx context.Context, q *Query) []Policy {
+	level, source := e.rule(q.Domain)
+	list := make([]Policy, len(q.Hosts))
+	turn := make(chan struct{}, atOnce)
+	var wg sync.WaitGroup
+	for i := range q.Hosts {
+		list[i] = basic(level, source, q, &q.Hosts[i])
+		if level == Auto || level == DANE || level == DANEOnly {
+			turn <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-turn }()
+				e.dane(ctx, &list[i], q, &q.Hosts[i])
+			})
+		}
+	}
+	var sts *mtasts.Policy
+	var problem *Problem
+	if e.opt.STS != nil && !q.Relay && level != None && !strings.HasPrefix(q.Domain, "[") {
+		// Asked also where DANE or a rule decides: for REQUIRETLS.
+		sts, problem = e.opt.STS.Policy(ctx, q.Domain)
+	}
+	wg.Wait()
+	for i := range list {
+		p := &list[i]
+		p.STS, p.Problem = sts, problem
+		p.settle(level, source)
+	}
+	return list
+}
+
+// rule is what the configuration says of a domain.
+func (e *Engine) rule(domain string) (Level, string) {
+	for _, r := range e.opt.Rules {
+		if r.match.Matches(domain) && r.level != Auto {
+			return r.level, SourceConfigured
+		} else if r.match.Matches(domain) {
+			break
+		}
+	}
+	return Auto, SourceOpportunistic
+}
+
+// basic is a policy before DNS has been asked.
+func basic(level Level, source string, q *Query, h *QueryHost) Policy {
+	p := Policy{
+		Source: source, Level: level, Domain: q.Domain, Host: h.Name, Base: h.Name,
+		Authentic: q.Secure || q.Relay || q.Implicit,
+	}
+	switch level {
+	case Verify:
+		p.Names = []string{h.Name}
+	case Secure:
+		p.Names = []string{q.Domain}
+	}
+	return p
+}
+
+// dane looks for TLSA records of a host, if all that led to it was authenticated
+// (RFC 7672 section 2.2): it sets the level DANE, or Err, or leaves p as it is.
+func (e *Engine) dane(ctx context.Context, p *Policy, q *Query, h *QueryHost) {
+	if !q.Secure && !q.Relay || !h.Secure && h.CNAME == "" {
+		return
+	}
+	for _, base := range bases(h) {
+		records, answer, err := e.opt.Resolver.LookupTLSA(ctx, dane.Name(q.Port, base))
+		switch {
+		case errors.Is(err, dns.ErrNotFound):
+			continue
+		case err != nil && !h.Secure:
+			continue // nothing says that there should be an answer
+		case err != nil:
+			// It may be an attack: the host must not be used without the answer
+			// (RFC 7672 section 2.1.2).
+			p.Source, p.ErrType = SourceDANE, DNSSECInvalid
+			p.Err = status.Wrap(err, 451, 7, 5, "The TLSA records of "+base+" could not be looked up")
+			return
+		case !answer.Authenticated:
+			continue
+		}
+		p.Source, p.Level, p.Base = SourceDANE, DANE, base
+		p.TLSA = dane.Usable(records)
+		// RFC 7672 section 3.2.2: the base domain, the host's other name, the
+		// next-hop domain.
+		p.Names = []string{base, h.Name, q.Domain}
+		return
+	}
+}
+
+// bases are the names at which TLSA records may stand, best first: of an alias
+// the canonical name, when all of the way to it is authenticated, then the alias
+// itself (RFC 7672 section 2.2.2).
+func bases(h *QueryHost) []string {
+	if h.CNAME != "" && h.Secure {
+		return []string{h.CNAME, h.Name}
+	}
+	return []string{h.Name}
+}
+
+// settle makes of a level that depends on what a domain publishes one that does
+// not. DANE goes before MTA-STS (RFC 8461 section 2).
+func (p *Policy) settle(level Level, source string) {
+	if p.STS != nil && p.STS.Mode != mtasts.None && p.STS.Allows(p.Host) {
+		p.Authentic = true // RFC 8689 section 4.2.1
+	}
+	if p.Source == SourceDANE && (p.Err != nil || level != DANEOnly || len(p.TLSA) > 0) {
+		return
+	}
+	switch level {
+	case DANEOnly:
+		p.ErrType = DANERequired
+		p.Err = status.New(451, 7, 5, fmt.Sprintf("The configuration asks for DANE, and %s has no TLSA records that are authenticated and can be used", p.Host))
+	case DANE:
+		p.Level = May
+	case Auto:
+		p.Level = May
+		if p.STS != nil && p.STS.Mode != mtasts.None {
+			p.applySTS()
+		}
+	}
+}
+
+// applySTS is RFC 8461 section 4 and 5. A policy that is only being tested does
+// not change the level.
+func (p *Policy) applySTS() {
+	if p.STS.Mode == mtasts.Testing {
+		return
+	}
+	p.Source, p.Level, p.Names = SourceMTASTS, Verify, []string{p.Host}
+	if !p.STS.Allows(p.Host) {
+		p.ErrType = ValidationFailure
+		p.Err = status.New(451, 7, 5, "The MTA-STS policy of "+p.Domain+" does not name the mail host "+p.Host)
+	}
+}
