@@ -154,6 +154,10 @@ type Limits struct {
 type DNS struct {
 	// Servers are resolvers, "address" or "address:port". Default: the system's.
 	Servers []string `toml:"servers"`
+	// Validating says that these resolvers check DNSSEC and that the way to them
+	// is safe, so that what they call authentic is believed: DANE needs it.
+	// Default: false.
+	Validating bool `toml:"validating"`
 }
 
 // Outbound is the way of mail to other hosts.
@@ -176,6 +180,8 @@ type Outbound struct {
 	GiveUp Duration `toml:"give_up"`
 	// Route sends domains over a fixed host instead of their MX; the first match wins.
 	Route []Route `toml:"route"`
+	// TLS sets for some domains what their hosts must show; the first match wins.
+	TLS []TLSRule `toml:"tls"`
 }
 
 // Route is one [[outbound.route]].
@@ -185,6 +191,18 @@ type Route struct {
 	// Via is smtp://host:port or smtps://host:port, with user:password@ if the
 	// host asks for a login.
 	Via Relay `toml:"via"`
+}
+
+// TLSRule is one [[outbound.tls]].
+type TLSRule struct {
+	// Match is a domain, "*.domain" for all domains below it, or "*": that of the
+	// recipients, or with a route the host that it goes over.
+	Match string `toml:"match"`
+	// Policy is "auto" (DANE, or else MTA-STS, or else "may"), "none" (no TLS),
+	// "may" (TLS where it is offered), "encrypt" (TLS from anybody), "verify" (a
+	// trusted certificate for the host's name), "secure" (one for the domain or a
+	// name in it), "dane" (DANE, or else "may") or "dane-only".
+	Policy string `toml:"policy"`
 }
 
 // Store is about what is kept.

@@ -53,6 +53,8 @@ func want(t reflect.Type) string {
 		return "want a network such as \"10.0.0.0/8\""
 	case reflect.TypeFor[[]Route]():
 		return "want tables with match and via"
+	case reflect.TypeFor[[]TLSRule]():
+		return "want tables with match and policy"
 	}
 	switch t.Kind() {
 	case reflect.Slice:
@@ -131,7 +133,7 @@ func setList(v reflect.Value, text string) error {
 			continue
 		}
 		e := reflect.New(v.Type().Elem()).Elem()
-		if r, ok := e.Addr().Interface().(*Route); ok {
+		if r, ok := e.Addr().Interface().(interface{ set(string) error }); ok {
 			if err := r.set(item); err != nil {
 				return err
 			}
@@ -152,4 +154,14 @@ func (r *Route) set(text string) error {
 	}
 	r.Match = strings.TrimSpace(match)
 	return r.Via.UnmarshalText([]byte(strings.TrimSpace(via)))
+}
+
+// set reads "match=policy", the form of a rule in the environment.
+func (r *TLSRule) set(text string) error {
+	match, policy, ok := strings.Cut(text, "=")
+	if !ok {
+		return errors.New("want rules as match=policy")
+	}
+	r.Match, r.Policy = strings.TrimSpace(match), strings.TrimSpace(policy)
+	return nil
 }

@@ -30,6 +30,7 @@ func (v *validator) all() error {
 	v.smtp()
 	v.limits()
 	v.outbound()
+	v.outboundTLS()
 	v.oneOf("log.level", v.c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf("log.format", v.c.Log.Format, "text", "json")
 	return v.err
@@ -196,14 +197,32 @@ func (v *validator) outbound() {
 	for i := range o.Route {
 		r := &o.Route[i]
 		key := "outbound.route[" + strconv.Itoa(i) + "]"
-		domain := strings.TrimPrefix(r.Match, "*.")
-		if r.Match != "*" && !smtp.ValidDomain(domain) {
-			v.fail(key+".match", "%q is not a domain, \"*.domain\" or \"*\"", r.Match)
-		} else if r.Match != "*" {
-			r.Match = r.Match[:len(r.Match)-len(domain)] + smtp.CanonicalDomain(domain)
-		}
+		v.pattern(key+".match", &r.Match)
 		if r.Via.Host == "" {
 			v.fail(key+".via", "want a URL such as \"smtp://host:25\"")
+		}
+	}
+}
+
+// pattern checks what chooses domains, and makes it canonical.
+func (v *validator) pattern(key string, match *string) {
+	p, ok := smtp.ParseDomainPattern(*match)
+	if !ok {
+		v.fail(key, "%q is not a domain, \"*.domain\" or \"*\"", *match)
+		return
+	}
+	*match = string(p)
+}
+
+// outboundTLS checks [[outbound.tls]].
+func (v *validator) outboundTLS() {
+	for i := range v.c.Outbound.TLS {
+		r := &v.c.Outbound.TLS[i]
+		key := "outbound.tls[" + strconv.Itoa(i) + "]"
+		v.pattern(key+".match", &r.Match)
+		v.oneOf(key+".policy", r.Policy, "auto", "none", "may", "encrypt", "verify", "secure", "dane", "dane-only")
+		if strings.HasPrefix(r.Policy, "dane-") && !v.c.DNS.Validating {
+			v.fail(key+".policy", "DANE needs a resolver that checks DNSSEC: set dns.validating")
 		}
 	}
 }

@@ -20,8 +20,9 @@ type Options struct {
 	Servers []string
 	// ResolvConf is the system's list of servers; "" is /etc/resolv.conf.
 	ResolvConf string
-	// TrustAD believes the AD bit of every server. Otherwise only servers on
-	// this machine are believed, since the way to others is not safe.
+	// TrustAD believes the AD bit: the servers check DNSSEC themselves, and the way
+	// to them is safe (RFC 7672 section 2.1.3). Of a server on this machine that
+	// is not sure: many pass on what another one says.
 	TrustAD bool
 	// Timeout bounds one attempt at one server; 0 is 3 seconds.
 	Timeout time.Duration
@@ -61,7 +62,7 @@ func NewClient(opt Options) (*Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		c.servers = append(c.servers, server{addr: addr, trustAD: opt.TrustAD || addr.Addr().Unmap().IsLoopback()})
+		c.servers = append(c.servers, server{addr: addr, trustAD: opt.TrustAD})
 	}
 	if c.timeout <= 0 {
 		c.timeout = 3 * time.Second

@@ -60,7 +60,7 @@ func records() nettest.Records {
 func resolvers(t *testing.T) map[string]dns.Resolver {
 	d := nettest.NewDNS(records())
 	return map[string]dns.Resolver{
-		"client": newClient(t, dns.Options{Servers: []string{nettest.ServeDNS(t, d)}}),
+		"client": newClient(t, dns.Options{Servers: []string{nettest.ServeDNS(t, d)}, TrustAD: true}),
 		"mock":   d,
 	}
 }
@@ -342,6 +342,16 @@ func TestServerWithoutEDNS(t *testing.T) {
 	c := newClient(t, dns.Options{Servers: []string{addr}})
 	if txt, _, err := c.LookupTXT(t.Context(), "example.org"); err != nil || len(txt) != 2 || queries.Load() != 2 {
 		t.Errorf("%v, %v, %d queries", txt, err, queries.Load())
+	}
+}
+
+// TestADOfAnybodyIsNothing does not believe a server that nobody called
+// validating, though it is on this machine.
+func TestADOfAnybodyIsNothing(t *testing.T) {
+	c := newClient(t, dns.Options{Servers: []string{nettest.ServeDNS(t, nettest.NewDNS(records()))}})
+	list, answer, err := c.LookupTLSA(t.Context(), "_25._tcp.a.example.org")
+	if err != nil || len(list) != 1 || answer.Authenticated {
+		t.Errorf("%v, %+v, %v", list, answer, err)
 	}
 }
 

@@ -57,6 +57,9 @@ type Envelope struct {
 	EnvID  string // ENVID of RFC 3461, decoded
 	// RequireTLS asks for TLS with a verified server at every hop (RFC 8689).
 	RequireTLS bool `json:",omitzero"`
+	// TLSOptional: the message asks to be sent whatever TLS policy its recipients'
+	// domains have ("TLS-Required: No", RFC 8689 section 3).
+	TLSOptional bool `json:",omitzero"`
 	// HoldUntil is before when the message must not leave (FUTURERELEASE, RFC
 	// 4865); zero is at once.
 	HoldUntil time.Time `json:",omitzero"`

@@ -178,6 +178,7 @@ func (t *Transfer) Commit(ctx context.Context, report bool) ([]error, error) {
 		t.rejected(ctx, sum, err)
 		return nil, err
 	}
+	t.env.TLSOptional = !t.env.RequireTLS && tlsOptional(t.head)
 	f := &filing{
 		in: t.in, env: t.env, route: t.route, skip: t.skip, incoming: t.incoming,
 		steps: []journal.Step{
@@ -193,6 +194,13 @@ func (t *Transfer) Commit(ctx context.Context, report bool) ([]error, error) {
 	f.refused()
 	f.tellSender(t.reports(errs, report, sum))
 	return errs, t.in.commitReporting(ctx, f)
+}
+
+// tlsOptional reads the TLS-Required field (RFC 8689 section 4.1). More than one
+// is none.
+func tlsOptional(head []byte) bool {
+	values := message.Header(head).All("TLS-Required")
+	return len(values) == 1 && strings.EqualFold(strings.TrimSpace(values[0]), "No")
 }
 
 // rejected tells the journal of a message that was refused.

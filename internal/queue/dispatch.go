@@ -88,6 +88,7 @@ func (q *Queue) deliver(j *job) (outs []courier.Outcome, tried bool) {
 		Route: j.route, From: m.Envelope.From, Rcpts: make([]envelope.Rcpt, len(j.entries)),
 		Prepend: j.rows[0].rcpt.Prepend, Body: body, Skip: m.Skip, Size: m.Size,
 		EightBit: m.EightBit, UTF8: m.UTF8, BareLines: m.BareLines, Ret: m.Envelope.Ret, EnvID: m.Envelope.EnvID,
+		RequireTLS: m.Envelope.RequireTLS, TLSOptional: m.Envelope.TLSOptional,
 	}
 	for i, r := range j.rows {
 		t.Rcpts[i] = r.rcpt.Rcpt

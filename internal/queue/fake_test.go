@@ -189,6 +189,7 @@ type try struct {
 	at    time.Time
 	rcpts []string
 	text  string
+	tls   [2]bool // required, optional
 }
 
 func newWorld() *world {
@@ -232,7 +233,7 @@ func (w *world) Deliver(ctx context.Context, t *courier.Transfer) []courier.Outc
 	w.busy[""]++
 	w.most[site] = max(w.most[site], w.busy[site])
 	w.mostAll = max(w.mostAll, w.busy[""])
-	record := try{at: time.Now(), text: string(text)}
+	record := try{at: time.Now(), text: string(text), tls: [2]bool{t.RequireTLS, t.TLSOptional}}
 	outs := make([]courier.Outcome, len(t.Rcpts))
 	for i, r := range t.Rcpts {
 		to := r.To.String()

@@ -251,7 +251,10 @@ func (c *change) event(kind journal.Kind, detail ...string) {
 			detail = append(detail, "host", c.o.Host, "addr", c.o.Addr.String())
 		}
 		if c.o.TLS != "" {
-			detail = append(detail, "tls", c.o.TLS)
+			detail = append(detail, "tls", c.o.TLS, "tls_verified", strconv.FormatBool(c.o.Verified))
+		}
+		if c.o.TLSPolicy != "" {
+			detail = append(detail, "tls_policy", c.o.TLSPolicy)
 		}
 		if c.steps {
 			ev.Steps = c.o.Steps

@@ -17,11 +17,11 @@ import (
 )
 
 // newCourier makes the courier of a configuration.
-func newCourier(cfg *config.Config, resolver dns.Resolver, log *slog.Logger) (*courier.Courier, error) {
+func newCourier(cfg *config.Config, resolver dns.Resolver, outbound *outboundTLS, log *slog.Logger) (*courier.Courier, error) {
 	opt := courier.Options{
 		Hostname: cfg.Hostname, Resolver: resolver, Port: uint16(cfg.Outbound.Port),
 		PerSite: cfg.Outbound.ConnectionsPerSite, Total: cfg.Outbound.Connections, Log: log,
-		IsLocal: isOurs(cfg),
+		IsLocal: isOurs(cfg), TLSPolicy: outbound.engine, TLSResults: outbound.observe,
 	}
 	for _, r := range cfg.Outbound.Route {
 		via, err := r.Via.MarshalText()

@@ -22,6 +22,7 @@ type metrics struct {
 	logins   *prometheus.CounterVec
 	queue    *prometheus.GaugeVec
 	attempts *prometheus.CounterVec
+	tls      *prometheus.CounterVec
 	tries    prometheus.Histogram
 	accept   prometheus.Histogram
 }
@@ -43,12 +44,13 @@ func newMetrics() *metrics {
 		logins:   vec("logins_total", "Attempts to log in.", "door", "result"),
 		queue:    gauge("queue_entries", "Recipients waiting in the queue.", "state"),
 		attempts: vec("delivery_attempts_total", "Attempts to hand mail to the next host, per recipient.", "result", "class"),
+		tls:      vec("outbound_tls_total", "Sessions with other hosts, by what asked for TLS and how it came out.", "policy", "result"),
 		tries: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "posthouse", Name: "delivery_attempt_seconds",
 			Help: "Duration of attempts to hand mail on.", Buckets: buckets}),
 		accept: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "posthouse", Name: "accept_seconds",
 			Help: "From the last byte of a message to its acceptance.", Buckets: buckets}),
 	}
-	m.registry.MustRegister(m.events, m.sessions, m.opened, m.refused, m.logins, m.queue, m.attempts, m.tries, m.accept,
+	m.registry.MustRegister(m.events, m.sessions, m.opened, m.refused, m.logins, m.queue, m.attempts, m.tls, m.tries, m.accept,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

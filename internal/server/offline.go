@@ -48,5 +48,5 @@ func (o *Offline) Close() error { return o.ground.close() }
 
 // newResolver asks the configured servers, or the system's.
 func newResolver(cfg *config.Config) (dns.Resolver, error) {
-	return dns.NewClient(dns.Options{Servers: cfg.DNS.Servers})
+	return dns.NewClient(dns.Options{Servers: cfg.DNS.Servers, TrustAD: cfg.DNS.Validating})
 }

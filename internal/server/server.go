@@ -132,7 +132,11 @@ func (s *Server) openStore(ctx context.Context) error {
 }
 
 func (s *Server) openQueue(ctx context.Context, resolver dns.Resolver) error {
-	c, err := newCourier(s.cfg, resolver, s.log)
+	outbound, err := newOutboundTLS(s.cfg, resolver, s.metrics)
+	if err != nil {
+		return err
+	}
+	c, err := newCourier(s.cfg, resolver, outbound, s.log)
 	if err != nil {
 		return err
 	}
