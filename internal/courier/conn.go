@@ -217,6 +217,7 @@ func (s *conn) outcome(code int, e status.Enhanced, text string) Outcome {
 		Code: code, Enhanced: e, Text: text, Host: s.host, Addr: s.addr,
 		TLS: s.tls, TLSPolicy: s.policy.Name(), Verified: s.verified,
 		Stage: s.stage, Verdict: ownClass(e).Verdict(code),
+		DSN: s.ext.Has("DSN"), DeliverBy: s.ext.Has("DELIVERBY"),
 	}
 }
 

@@ -99,6 +99,7 @@ type Transfer struct {
 	EightBit  bool   // content has bytes above 127
 	UTF8      bool   // addresses or header need SMTPUTF8 (RFC 6531)
 	BareLines bool   // content has CR or LF outside CRLF, or NUL
+	Binary    bool   // came with BODY=BINARYMIME (RFC 3030)
 	Ret       string // RET of RFC 3461
 	EnvID     string // ENVID of RFC 3461, decoded
 	// RequireTLS: verified TLS at every hop or not at all (RFC 8689 section 4.2.1).
@@ -106,6 +107,11 @@ type Transfer struct {
 	// TLSOptional: the sender asks to ignore the TLS policies of recipients
 	// (TLS-Required: No, RFC 8689 section 4.2.2).
 	TLSOptional bool
+	// DeliverBy, ByMode and ByTrace are those of envelope.Envelope (RFC 2852).
+	DeliverBy time.Time
+	ByMode    envelope.ByMode
+	ByTrace   bool
+	Priority  int // MT-PRIORITY (RFC 6710)
 }
 
 // MaxRcpts is how many recipients a Transfer may have: what every server must

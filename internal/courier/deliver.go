@@ -221,8 +221,14 @@ func (d *delivery) use(ctx context.Context, s *conn, reused bool) (alive, fresh 
 			return false, d.lost(x, reused && first)
 		}
 		d.fill(x)
-		left = x.again
-		if len(x.accepted) == 0 {
+		left = x.rest
+		if len(x.accepted) > 0 {
+			left = append(left, x.again...)
+		}
+		if s.spent() {
+			for _, i := range x.rest {
+				x.decide(i, x.noMore())
+			}
 			break
 		}
 		for _, i := range left {
@@ -254,6 +260,7 @@ func (d *delivery) lost(x *transaction, reused bool) bool {
 	}
 	if x.broken.refused && o.Code != 421 || o.Uncertain || o.Action == classify.StopSite {
 		x.decideAll(*o)
+		o.Uncertain = false // for those it had not come to
 		return false
 	}
 	return true

@@ -21,6 +21,9 @@ type Outcome struct {
 	// Uncertain: the connection was lost after the whole message was sent. The
 	// server may have taken it (RFC 1047), and another try may be a duplicate.
 	Uncertain bool
+	// What the server takes over of the sender's wishes.
+	DSN       bool           // reports (RFC 3461)
+	DeliverBy bool           // deadlines (RFC 2852)
 	Host      string         // name of the server asked; "" when none was reached
 	Addr      netip.AddrPort // its address
 	TLS       string         // e.g. "TLS1.3 TLS_AES_128_GCM_SHA256"; "" without TLS
@@ -70,26 +73,27 @@ func FromError(err error) Outcome {
 
 // ownClass is the class of a failure that this side found, by its code.
 func ownClass(e status.Enhanced) classify.Class {
+	switch [2]uint16{e.Subject, e.Detail} {
+	case [2]uint16{3, 3}, [2]uint16{6, 3}, [2]uint16{6, 7}, [2]uint16{7, 19}:
+		return classify.NotSupported
+	case [2]uint16{3, 4}:
+		return classify.MessageTooBig
+	case [2]uint16{4, 0}, [2]uint16{4, 1}, [2]uint16{4, 2}:
+		return classify.NetworkFailure
+	case [2]uint16{4, 7}:
+		return classify.Other
+	}
 	switch e.Subject {
 	case 1:
 		return classify.BadDomain
 	case 4:
-		if e.Detail <= 2 {
-			return classify.NetworkFailure
-		}
 		return classify.Routing
 	case 5:
 		return classify.Protocol
 	case 6:
-		if e.Detail == 7 {
-			return classify.NotSupported
-		}
 		return classify.ContentRejected
 	case 7:
 		return classify.TLS
-	}
-	if e.Subject == 3 && e.Detail == 4 {
-		return classify.MessageTooBig
 	}
 	return classify.Local
 }

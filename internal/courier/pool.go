@@ -143,7 +143,7 @@ func (p *pool) forget(site string) {
 
 // release hands a connection back for others, or with nil an unused leave.
 func (p *pool) release(site string, c *conn) {
-	if c == nil || c.sent >= p.opt.MaxPerConn || p.opt.Idle < 0 {
+	if c == nil || c.sent >= p.opt.MaxPerConn || c.spent() || p.opt.Idle < 0 {
 		p.drop(site)
 		if c != nil {
 			c.quit()

@@ -5,7 +5,6 @@ import (
 	"io"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"posthouse/internal/classify"
@@ -28,6 +27,7 @@ type transaction struct {
 
 	accepted []int
 	again    []int // not now, said the server: there were too many at once
+	rest     []int // not offered to it yet: it would be too many
 	utf8     bool
 	eager    bool // content goes out behind the commands
 	chunked  bool // BDAT
@@ -49,9 +49,10 @@ func (x *transaction) run() {
 			"The server spoke out of turn")})
 		return
 	}
-	if !x.fit() || len(x.rcpts) == 0 {
+	if !x.fit() || !x.fitExtensions() || len(x.rcpts) == 0 {
 		return
 	}
+	x.split()
 	if err := x.prepare(); err != nil {
 		x.decideAll(x.ours(err))
 		return
@@ -159,30 +160,9 @@ func pathIsASCII(a smtp.Address) bool {
 
 // mail appends the MAIL command.
 func (x *transaction) mail(b []byte) []byte {
-	ext := x.s.ext
 	b = append(b, "MAIL FROM:"...)
 	b = append(b, pathOf(x.t.From)...)
-	if ext.Has("SIZE") {
-		b = append(b, " SIZE="...)
-		b = strconv.AppendInt(b, x.t.total(), 10)
-	}
-	if x.t.EightBit && ext.Has("8BITMIME") {
-		b = append(b, " BODY=8BITMIME"...)
-	}
-	if x.utf8 {
-		b = append(b, " SMTPUTF8"...)
-	}
-	if x.t.RequireTLS && x.s.passesOn() {
-		b = append(b, " REQUIRETLS"...)
-	}
-	if ext.Has("DSN") { // RFC 3461 section 4.3, 4.4
-		if x.t.Ret != "" {
-			b = append(b, " RET="+x.t.Ret...)
-		}
-		if x.t.EnvID != "" {
-			b = append(b, " ENVID="+smtp.EncodeXtext(x.t.EnvID)...)
-		}
-	}
+	b = x.mailParams(b)
 	return append(b, "\r\n"...)
 }
 
@@ -191,14 +171,7 @@ func (x *transaction) rcpt(b []byte, i int) []byte {
 	r := &x.t.Rcpts[i]
 	b = append(b, "RCPT TO:"...)
 	b = append(b, pathOf(r.To)...)
-	if x.s.ext.Has("DSN") { // RFC 3461 sections 4.1, 4.2
-		if r.Notify != "" {
-			b = append(b, " NOTIFY="+r.Notify...)
-		}
-		if kind, addr, ok := strings.Cut(r.ORcpt, ";"); ok {
-			b = append(b, " ORCPT="+kind+";"+smtp.EncodeXtext(addr)...)
-		}
-	}
+	b = x.rcptParams(b, r)
 	return append(b, "\r\n"...)
 }
 

@@ -1,0 +1,183 @@
+package courier
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"posthouse/internal/envelope"
+	"posthouse/internal/smtp"
+	"posthouse/internal/status"
+)
+
+// What is passed on of the extensions that a message came with, and what becomes
+// of it where the next server lacks one.
+
+// fitExtensions decides what this server lacks the extensions for. It reports
+// whether anything is left to do.
+func (x *transaction) fitExtensions() bool {
+	if x.t.Binary && !(x.s.ext.Has("BINARYMIME") && x.s.chunking()) {
+		// RFC 3030 section 3: converted or returned.
+		x.decideAll(x.s.outcome(554, status.Enhanced{Class: 5, Subject: 6, Detail: 3},
+			"The message has binary parts, which the server does not take"))
+		return false
+	}
+	if err := x.fitDeadline(); err != nil {
+		x.decideAll(x.ours(err))
+		return false
+	}
+	left := x.rcpts[:0:0]
+	for _, i := range x.rcpts {
+		if r := &x.t.Rcpts[i]; !r.RRVS.IsZero() && !r.RRVSContinue && !x.s.ext.Has("RRVS") {
+			// RFC 7293 section 7: the recommended one of the choices.
+			x.decide(i, x.s.outcome(550, status.Enhanced{Class: 5, Subject: 7, Detail: 19},
+				"The server cannot tell since when the mailbox belongs to its owner"))
+			continue
+		}
+		left = append(left, i)
+	}
+	x.rcpts = left
+	return true
+}
+
+// fitDeadline judges a message that is to be returned unless it is delivered in
+// time (RFC 2852 section 4): it must not leave for a server that would not.
+func (x *transaction) fitDeadline() error {
+	if x.t.DeliverBy.IsZero() || x.t.ByMode != envelope.ByReturn {
+		return nil
+	}
+	least, offered := x.s.ext["DELIVERBY"]
+	if !offered {
+		return status.New(550, 3, 3, "The server does not know deadlines of delivery, which the sender insists on")
+	}
+	// The parameter is the least time it promises to keep (section 3).
+	seconds, err := strconv.ParseInt(least, 10, 32)
+	if err != nil {
+		seconds = 0
+	}
+	if left := x.timeLeft(); left < time.Duration(max(seconds, 1))*time.Second {
+		return status.New(554, 4, 7, "The time in which it had to be delivered is too short for the server")
+	}
+	return nil
+}
+
+// timeLeft is the time until the deadline: what was asked for less the time the
+// message has been here (RFC 2852 section 4).
+func (x *transaction) timeLeft() time.Duration { return x.t.DeliverBy.Sub(x.c.opt.Clock.Now()) }
+
+// mailParams appends the parameters of MAIL that the server takes.
+func (x *transaction) mailParams(b []byte) []byte {
+	ext, t := x.s.ext, x.t
+	if ext.Has("SIZE") {
+		b = append(b, " SIZE="...)
+		b = strconv.AppendInt(b, t.total(), 10)
+	}
+	switch {
+	case t.Binary:
+		b = append(b, " BODY=BINARYMIME"...)
+	case t.EightBit && ext.Has("8BITMIME"):
+		b = append(b, " BODY=8BITMIME"...)
+	}
+	if x.utf8 {
+		b = append(b, " SMTPUTF8"...)
+	}
+	if t.RequireTLS && x.s.passesOn() {
+		b = append(b, " REQUIRETLS"...)
+	}
+	if ext.Has("DSN") { // RFC 3461 sections 4.3, 4.4
+		if t.Ret != "" {
+			b = append(b, " RET="+t.Ret...)
+		}
+		if t.EnvID != "" {
+			b = append(b, " ENVID="+smtp.EncodeXtext(t.EnvID)...)
+		}
+	}
+	if ext.Has("DELIVERBY") && !t.DeliverBy.IsZero() {
+		by := smtp.By{In: x.timeLeft(), Return: t.ByMode == envelope.ByReturn, Trace: t.ByTrace}
+		b = append(b, " BY="+by.String()...)
+	}
+	if ext.Has("MT-PRIORITY") { // RFC 6710 section 4.2
+		b = append(b, " MT-PRIORITY="...)
+		b = strconv.AppendInt(b, int64(t.Priority), 10)
+	}
+	return b
+}
+
+// rcptParams appends the parameters of RCPT that the server takes.
+func (x *transaction) rcptParams(b []byte, r *envelope.Rcpt) []byte {
+	if x.s.ext.Has("DSN") { // RFC 3461 sections 4.1, 4.2
+		if r.Notify != "" {
+			b = append(b, " NOTIFY="+r.Notify...)
+		}
+		if r.ORcpt != "" {
+			b = append(b, " ORCPT="+smtp.EncodeORcpt(r.ORcpt, x.utf8)...)
+		}
+	}
+	if x.s.ext.Has("RRVS") && !r.RRVS.IsZero() { // RFC 7293 section 3
+		b = append(b, " RRVS="+smtp.RRVS{Since: r.RRVS, Continue: r.RRVSContinue}.String()...)
+	}
+	return b
+}
+
+// limits is what a server says it takes (LIMITS, RFC 9422 section 4); 0 is not
+// said.
+type limits struct {
+	mails   int // MAIL commands in a session
+	rcpts   int // recipients of a message
+	domains int // of the recipients of a message
+}
+
+// parseLimits reads the parameters of LIMITS. Those that cannot be read, or not
+// be kept, are as if not there.
+func parseLimits(param string) (l limits) {
+	for word := range strings.FieldsSeq(param) {
+		name, value, _ := strings.Cut(word, "=")
+		n, err := strconv.ParseInt(value, 10, 32)
+		if err != nil || n < 1 {
+			continue
+		}
+		switch strings.ToUpper(name) {
+		case "MAILMAX":
+			l.mails = int(n)
+		case "RCPTMAX":
+			l.rcpts = int(n)
+		case "RCPTDOMAINMAX":
+			l.domains = int(n)
+		}
+	}
+	return l
+}
+
+// split puts aside the recipients that are more than the server takes at a time.
+func (x *transaction) split() {
+	l := parseLimits(x.s.ext["LIMITS"])
+	if l.rcpts == 0 && l.domains == 0 {
+		return
+	}
+	domains := make(map[string]bool)
+	first := x.rcpts[:0:0]
+	for _, i := range x.rcpts {
+		domain := smtp.CanonicalDomain(x.t.Rcpts[i].To.Domain)
+		full := l.rcpts > 0 && len(first) >= l.rcpts
+		if full || l.domains > 0 && len(domains) >= l.domains && !domains[domain] {
+			x.rest = append(x.rest, i)
+			continue
+		}
+		domains[domain] = true
+		first = append(first, i)
+	}
+	x.rcpts = first
+}
+
+// spent reports whether a session may carry no more mail.
+func (c *conn) spent() bool {
+	l := parseLimits(c.ext["LIMITS"])
+	return l.mails > 0 && c.sent >= l.mails
+}
+
+// noMore is the outcome for those that a session is over for.
+func (x *transaction) noMore() Outcome {
+	return x.s.outcome(451, status.Enhanced{Class: 4, Subject: 5, Detail: 3},
+		fmt.Sprintf("The server takes %d messages at a time", x.s.sent))
+}

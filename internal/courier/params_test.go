@@ -1,0 +1,171 @@
+package courier
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"posthouse/internal/envelope"
+	"posthouse/internal/smtp"
+)
+
+// wishes is a transfer that uses every extension.
+func wishes() *Transfer {
+	t := &Transfer{
+		From: smtp.Address{Local: "s", Domain: "example.test"}, Ret: "HDRS", EnvID: "a+b",
+		DeliverBy: time.Now().Add(time.Hour), ByMode: envelope.ByNotify, ByTrace: true, Priority: -3,
+		Rcpts: rcpts("a@example.net", "b@example.net"),
+	}
+	t.Rcpts[0].Notify, t.Rcpts[0].ORcpt = "SUCCESS,DELAY", "rfc822;x=y@example.org"
+	t.Rcpts[1].ORcpt = "utf-8;bü@example.org"
+	t.Rcpts[1].RRVS, t.Rcpts[1].RRVSContinue = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), true
+	return t
+}
+
+// params are the parameters of a command that a peer got.
+func params(line string) []string {
+	_, rest, _ := strings.Cut(line, "> ")
+	words := strings.Fields(rest)
+	slices.Sort(words)
+	return words
+}
+
+func TestWishesArePassedOn(t *testing.T) {
+	p := newPeer(t, "127.0.0.1:0", "PIPELINING", "DSN", "DELIVERBY", "MT-PRIORITY MIXER", "RRVS", "SIZE").start()
+	outs := transfer(t, newCourier(t, p), wishes(), hello)
+	wantCodes(t, outs, 250, 250)
+	if !outs[0].DSN || !outs[0].DeliverBy {
+		t.Errorf("%+v", outs[0])
+	}
+	m := p.received()[0]
+	mail := params(m.from)
+	if len(mail) != 5 || mail[1] != "ENVID=a+2Bb" || mail[2] != "MT-PRIORITY=-3" || mail[3] != "RET=HDRS" {
+		t.Errorf("MAIL %q", mail)
+	}
+	if by, err := smtp.ParseBy(strings.TrimPrefix(mail[0], "BY=")); err != nil || by.Return || !by.Trace || by.In > time.Hour || by.In < 59*time.Minute {
+		t.Errorf("%s: %+v, %v", mail[0], by, err)
+	}
+	if got := params(m.rcpts[0]); !slices.Equal(got, []string{"NOTIFY=SUCCESS,DELAY", "ORCPT=rfc822;x+3Dy@example.org"}) {
+		t.Errorf("RCPT %q", got)
+	}
+	if got := params(m.rcpts[1]); !slices.Equal(got, []string{`ORCPT=utf-8;b\x{FC}@example.org`, "RRVS=2026-01-02T03:04:05Z;C"}) {
+		t.Errorf("RCPT %q", got)
+	}
+}
+
+func TestWishesAreKeptFromThoseWhoDoNotKnowThem(t *testing.T) {
+	p := newPeer(t, "127.0.0.1:0", "PIPELINING").start()
+	outs := transfer(t, newCourier(t, p), wishes(), hello)
+	wantCodes(t, outs, 250, 250)
+	if outs[0].DSN || outs[0].DeliverBy {
+		t.Errorf("%+v", outs[0])
+	}
+	m := p.received()[0]
+	if len(params(m.from)) != 0 || len(params(m.rcpts[0])) != 0 || len(params(m.rcpts[1])) != 0 {
+		t.Errorf("%+v", m)
+	}
+}
+
+// Nothing is asked for: only what must be said of every message.
+func TestNoWishes(t *testing.T) {
+	p := newPeer(t, "127.0.0.1:0", "DSN", "DELIVERBY", "MT-PRIORITY", "RRVS", "BINARYMIME", "CHUNKING", "8BITMIME").start()
+	wantCodes(t, send(t, newCourier(t, p), hello, "a@example.net"), 250)
+	m := p.received()[0]
+	if got := params(m.from); !slices.Equal(got, []string{"MT-PRIORITY=0"}) || len(params(m.rcpts[0])) != 0 {
+		t.Errorf("%q %q", m.from, m.rcpts)
+	}
+}
+
+func TestBinary(t *testing.T) {
+	const content = "Subject: x\r\n\r\n\x00\n.\r\n\xff no line end"
+	p := newPeer(t, "127.0.0.1:0", "PIPELINING", "8BITMIME", "BINARYMIME", "CHUNKING").start()
+	x := &Transfer{Rcpts: rcpts("a@example.net"), Binary: true, EightBit: true, BareLines: true}
+	wantCodes(t, transfer(t, newCourier(t, p), x, content), 250)
+	if m := p.received()[0]; m.data != content || !strings.Contains(m.from, "BODY=BINARYMIME") {
+		t.Errorf("%+v", m)
+	}
+	for _, ext := range [][]string{{"8BITMIME", "CHUNKING"}, {"BINARYMIME"}} {
+		q := newPeer(t, "127.0.0.1:0", ext...).start()
+		outs := transfer(t, newCourier(t, q), x, content)
+		wantCodes(t, outs, 554)
+		if outs[0].Enhanced.String() != "5.6.3" || strings.Contains(q.commands(), "MAIL") || !outs[0].Permanent() {
+			t.Errorf("%+v", outs[0])
+		}
+	}
+}
+
+// A deadline that the sender insists on is not for a server that would ignore it.
+func TestDeadlineToReturn(t *testing.T) {
+	for _, tc := range []struct {
+		ext  string
+		in   time.Duration
+		code int
+		want string
+	}{
+		{"DELIVERBY", time.Hour, 250, ""},
+		{"DELIVERBY 600", time.Hour, 250, ""},
+		{"DELIVERBY 7200", time.Hour, 554, "5.4.7"},
+		{"DELIVERBY", -time.Second, 554, "5.4.7"},
+		{"8BITMIME", time.Hour, 550, "5.3.3"},
+	} {
+		p := newPeer(t, "127.0.0.1:0", "PIPELINING", tc.ext).start()
+		x := &Transfer{Rcpts: rcpts("a@example.net"), DeliverBy: time.Now().Add(tc.in), ByMode: envelope.ByReturn}
+		outs := transfer(t, newCourier(t, p), x, hello)
+		wantCodes(t, outs, tc.code)
+		if tc.want != "" && outs[0].Enhanced.String() != tc.want {
+			t.Errorf("%s, in %v: %+v", tc.ext, tc.in, outs[0])
+		}
+		if tc.code == 250 && !strings.Contains(p.received()[0].from, ";R") {
+			t.Errorf("MAIL %q", p.received()[0].from)
+		}
+	}
+}
+
+// One recipient's condition touches no other.
+func TestOwnerThatCannotBeChecked(t *testing.T) {
+	p := newPeer(t, "127.0.0.1:0", "PIPELINING").start()
+	x := &Transfer{Rcpts: rcpts("a@example.net", "b@example.net")}
+	x.Rcpts[0].RRVS = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	outs := transfer(t, newCourier(t, p), x, hello)
+	wantCodes(t, outs, 550, 250)
+	if outs[0].Enhanced.String() != "5.7.19" {
+		t.Errorf("%+v", outs[0])
+	}
+}
+
+func TestLimitsAreKept(t *testing.T) {
+	p := newPeer(t, "127.0.0.1:0", "PIPELINING", "LIMITS RCPTMAX=2 FOO=x").start()
+	outs := send(t, newCourier(t, p), hello, "a@example.net", "b@example.net", "c@example.net", "d@example.net", "e@example.net")
+	wantCodes(t, outs, 250, 250, 250, 250, 250)
+	if got := p.received(); len(got) != 3 || len(got[0].rcpts) != 2 || p.connections() != 1 {
+		t.Errorf("%d connections, %+v", p.connections(), got)
+	}
+	p = newPeer(t, "127.0.0.1:0", "LIMITS RCPTDOMAINMAX=1").start()
+	wantCodes(t, send(t, newCourier(t, p), hello, "a@example.net", "b@y.net", "c@example.net"), 250, 250, 250)
+	if got := p.received(); len(got) != 2 || len(got[0].rcpts) != 2 {
+		t.Errorf("%+v", got)
+	}
+	// Refused all at first: the others are still asked.
+	p = newPeer(t, "127.0.0.1:0", "LIMITS RCPTMAX=1")
+	p.rcpt = func(addr string) string {
+		if strings.HasPrefix(addr, "<a") {
+			return "550 5.1.1 no"
+		}
+		return "250 ok"
+	}
+	p.start()
+	wantCodes(t, send(t, newCourier(t, p), hello, "a@example.net", "b@example.net"), 550, 250)
+	// One message in a session: the second has a connection of its own.
+	p = newPeer(t, "127.0.0.1:0", "LIMITS MAILMAX=1 RCPTMAX=1").start()
+	c := newCourier(t, p)
+	outs = send(t, c, hello, "a@example.net", "b@example.net")
+	wantCodes(t, outs, 250, 451)
+	if outs[1].Permanent() {
+		t.Errorf("%+v", outs[1])
+	}
+	wantCodes(t, send(t, c, hello, "b@example.net"), 250)
+	if p.connections() != 2 {
+		t.Errorf("%d connections", p.connections())
+	}
+}
