@@ -180,6 +180,8 @@ type Outbound struct {
 	GiveUp Duration `toml:"give_up"`
 	// Route sends domains over a fixed host instead of their MX; the first match wins.
 	Route []Route `toml:"route"`
+	// MTASTS obeys the MTA-STS policies of domains (RFC 8461). Default: true.
+	MTASTS bool `toml:"mta_sts"`
 	// TLS sets for some domains what their hosts must show; the first match wins.
 	TLS []TLSRule `toml:"tls"`
 }
@@ -240,7 +242,7 @@ func Default() *Config {
 		},
 		Outbound: Outbound{
 			Port: 25, Connections: 500, ConnectionsPerSite: 20,
-			Retry: Duration{5 * time.Minute}, DelayNotice: hours(4), GiveUp: hours(5 * 24),
+			Retry: Duration{5 * time.Minute}, DelayNotice: hours(4), GiveUp: hours(5 * 24), MTASTS: true,
 		},
 		Store: Store{Recoverable: hours(14 * 24), Cache: 64 << 20, Segment: 128 << 20},
 		Log:   Log{Level: "info", Format: "text"},

@@ -203,6 +203,9 @@ func (c *Courier) judge(s *conn, cs *tls.ConnectionState, roots *x509.CertPool) 
 // one that is only tested included (RFC 8461 section 5).
 func (s *conn) tlsResult() (tlspolicy.ResultType, string) {
 	p := s.policy
+	if p.Problem != nil && p.Source == tlspolicy.SourceOpportunistic {
+		return p.Problem.Type, p.Problem.Reason
+	}
 	if !p.Tested() {
 		return tlspolicy.Success, ""
 	}

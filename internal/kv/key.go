@@ -38,6 +38,12 @@ func BodyShard(n uint16) Partition {
 // Suppressions is the partition of addresses that take no mail.
 const Suppressions Partition = "X"
 
+// TLSPolicies holds the MTA-STS policies of other domains.
+const TLSPolicies Partition = "T"
+
+// TLSResults holds what is counted for reports on TLS.
+const TLSResults Partition = "R"
+
 // StorePartition holds facts about the store itself, such as its format version.
 const StorePartition Partition = "S"
 

@@ -55,20 +55,21 @@ type door interface {
 
 // Server is a running house.
 type Server struct {
-	cfg     *config.Config
-	opt     Options
-	log     *slog.Logger
-	metrics *metrics
-	certs   *certs.Manager
-	ground  *ground
-	queue   *queue.Queue
-	courier *courier.Courier
-	intake  *intake.Intake
-	api     *admin.House
-	http    *httpd.Server
-	doors   []door
-	binds   []*binding
-	ready   readiness
+	cfg      *config.Config
+	opt      Options
+	log      *slog.Logger
+	metrics  *metrics
+	certs    *certs.Manager
+	ground   *ground
+	queue    *queue.Queue
+	courier  *courier.Courier
+	outbound *outboundTLS
+	intake   *intake.Intake
+	api      *admin.House
+	http     *httpd.Server
+	doors    []door
+	binds    []*binding
+	ready    readiness
 
 	failed  chan error
 	stopBG  context.CancelFunc
@@ -132,10 +133,11 @@ func (s *Server) openStore(ctx context.Context) error {
 }
 
 func (s *Server) openQueue(ctx context.Context, resolver dns.Resolver) error {
-	outbound, err := newOutboundTLS(s.cfg, resolver, s.metrics)
+	outbound, err := newOutboundTLS(s.cfg, resolver, s.ground, s.metrics)
 	if err != nil {
 		return err
 	}
+	s.outbound = outbound
 	c, err := newCourier(s.cfg, resolver, outbound, s.log)
 	if err != nil {
 		return err
@@ -199,6 +201,7 @@ func (s *Server) openDoors(ctx context.Context) error {
 	s.stopBG = cancel
 	s.running.Go(func() { s.watchStore(background) })
 	s.running.Go(func() { s.housekeep(background) })
+	s.running.Go(func() { s.outbound.keep(background) })
 	return nil
 }
 

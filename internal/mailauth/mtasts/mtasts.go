@@ -16,7 +16,7 @@ import (
 const (
 	MaxAge    = 31557600 * time.Second // of a policy: one year
 	MaxPolicy = 64 << 10               // its size, in bytes
-	maxHosts  = 1000                   // mx lines that are read
+	maxHosts  = 200                    // mx lines that are read
 	maxID     = 32
 )
 
