@@ -110,6 +110,10 @@ type SMTP struct {
 	// for the greeting; who speaks before it is turned away. At most "30s"; "0s"
 	// is not at all. Default: "300ms".
 	GreetDelay Duration `toml:"greet_delay"`
+	// ErrorDelay is by how much longer each error beyond half of limits.errors
+	// makes a stranger wait for replies. At most "30s"; "0s" is not at all.
+	// Default: "1s".
+	ErrorDelay Duration `toml:"error_delay"`
 }
 
 // Values of SMTP.BareNewlines.
@@ -133,14 +137,30 @@ type Limits struct {
 	Connections int `toml:"connections"`
 	// ConnectionsPerAddress is the same for one address (IPv6: one /64). Default: 100.
 	ConnectionsPerAddress int `toml:"connections_per_address"`
+	// ConnectionsPerNetwork is how many clients of each SMTP listener may be
+	// connected from one network, an IPv4 /24 or IPv6 /48. Default: 1000.
+	ConnectionsPerNetwork int `toml:"connections_per_network"`
+	// ConnectionRatePerAddress is how many connections to each SMTP listener may
+	// begin in a minute from one address (IPv6: one /64); 0 is any number.
+	// Default: 600.
+	ConnectionRatePerAddress int `toml:"connection_rate_per_address"`
+	// ConnectionRatePerNetwork is the same for one network. Default: 3000.
+	ConnectionRatePerNetwork int `toml:"connection_rate_per_network"`
 	// ConnectionsPerAccount is how many sessions of each protocol one account
 	// may have. Default: 100.
 	ConnectionsPerAccount int `toml:"connections_per_account"`
 	// Commands is how many commands an SMTP or POP3 session may give before
 	// it is asked to come again. Default: 100000.
 	Commands int `toml:"commands"`
-	// Errors is how many wrong commands a session may give. Default: 20.
+	// Errors is how many errors a session may make, in SMTP since its last message
+	// that was accepted. Default: 20.
 	Errors int `toml:"errors"`
+	// IdleCommands is how many SMTP commands that bring no mail (NOOP, RSET, EHLO …)
+	// a session may give since then. Default: 100.
+	IdleCommands int `toml:"idle_commands"`
+	// UnknownRecipients is how many recipients that do not exist a stranger may ask
+	// for in one SMTP session. Default: 50.
+	UnknownRecipients int `toml:"unknown_recipients"`
 	// Messages is how many messages one SMTP session may bring. Default: 10000.
 	Messages int `toml:"messages"`
 	// AuthAttempts is how often a session may try to log in. Default: 5.
@@ -233,11 +253,12 @@ func Default() *Config {
 		Data: "/var/lib/posthouse",
 		TLS:  TLS{Mode: ModeSelfSigned, ACMEAgree: true},
 		Auth: Auth{HashMemory: 256 << 20, CacheFor: Duration{5 * time.Minute}},
-		SMTP: SMTP{BareNewlines: BareRefuse, GreetDelay: Duration{300 * time.Millisecond}},
+		SMTP: SMTP{BareNewlines: BareRefuse, GreetDelay: Duration{300 * time.Millisecond}, ErrorDelay: Duration{time.Second}},
 		Limits: Limits{
 			MessageSize: 50 << 20, Recipients: 1000,
-			Connections: 10000, ConnectionsPerAddress: 100, ConnectionsPerAccount: 100,
-			Commands: 100000, Errors: 20, Messages: 10000, AuthAttempts: 5,
+			Connections: 10000, ConnectionsPerAddress: 100, ConnectionsPerNetwork: 1000, ConnectionsPerAccount: 100,
+			ConnectionRatePerAddress: 600, ConnectionRatePerNetwork: 3000,
+			Commands: 100000, Errors: 20, IdleCommands: 100, UnknownRecipients: 50, Messages: 10000, AuthAttempts: 5,
 			FutureRelease: hours(7 * 24),
 		},
 		Outbound: Outbound{

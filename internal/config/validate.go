@@ -167,6 +167,7 @@ func (v *validator) smtp() {
 	s := &v.c.SMTP
 	v.oneOf("smtp.bare_newlines", s.BareNewlines, BareRefuse, BareNormalise, BareAccept)
 	v.duration("smtp.greet_delay", s.GreetDelay, 0, 30*time.Second)
+	v.duration("smtp.error_delay", s.ErrorDelay, 0, 30*time.Second)
 }
 
 func (v *validator) limits() {
@@ -176,9 +177,14 @@ func (v *validator) limits() {
 	v.between("limits.recipients", l.Recipients, 100, 100000)
 	v.between("limits.connections", l.Connections, 1, many)
 	v.between("limits.connections_per_address", l.ConnectionsPerAddress, 1, many)
+	v.between("limits.connections_per_network", l.ConnectionsPerNetwork, 1, many)
+	v.between("limits.connection_rate_per_address", l.ConnectionRatePerAddress, 0, many)
+	v.between("limits.connection_rate_per_network", l.ConnectionRatePerNetwork, 0, many)
 	v.between("limits.connections_per_account", l.ConnectionsPerAccount, 1, many)
 	v.between("limits.commands", l.Commands, 10, many)
 	v.between("limits.errors", l.Errors, 1, many)
+	v.between("limits.idle_commands", l.IdleCommands, 1, many)
+	v.between("limits.unknown_recipients", l.UnknownRecipients, 1, many)
 	v.between("limits.messages", l.Messages, 1, many)
 	v.between("limits.auth_attempts", l.AuthAttempts, 1, 1000)
 	v.duration("limits.future_release", l.FutureRelease, 0, 366*24*time.Hour)

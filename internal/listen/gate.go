@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // Remote is the IP address of a peer; the zero Addr for a Unix socket.
@@ -36,29 +37,49 @@ type Verdict int
 
 // The verdicts.
 const (
-	Welcome        Verdict = iota
-	TooMany                // connections in all
-	TooManyFromYou         // connections from this address
+	Welcome             Verdict = iota
+	TooMany                     // connections in all
+	TooManyFromYou              // connections from this address
+	TooManyFromNetwork          // connections from its network
+	TooOftenFromYou             // new connections from this address
+	TooOftenFromNetwork         // new connections from its network
 )
 
-// Gate counts connections in all and per address; an IPv6 client counts by its
-// /64. Safe for concurrent use.
+// GateLimits bound the connections of strangers; 0 is no bound. An address is a
+// Household, a network a Neighbourhood.
+type GateLimits struct {
+	Total      int // open at a time
+	PerAddress int
+	PerNetwork int
+	// AddressRate and NetworkRate are how many may begin in a minute.
+	AddressRate int
+	NetworkRate int
+}
+
+// Gate counts connections in all, per address and per network. Safe for
+// concurrent use, and bounded in memory by the limits.
 type Gate struct {
-	total, perAddress int
-	trusted           func(netip.Addr) bool
+	limits      GateLimits
+	trusted     func(netip.Addr) bool
+	now         func() time.Time
+	addressPace *pace
+	networkPace *pace
 
 	mu    sync.Mutex
 	open  int
-	count map[netip.Prefix]int
+	count map[netip.Prefix]int // of addresses and networks, whose lengths differ
 }
 
-// NewGate makes a gate; a limit of 0 is none. Clients that trusted (which may be
-// nil) knows are always welcome, and so are those without an address.
-func NewGate(total, perAddress int, trusted func(netip.Addr) bool) *Gate {
+// NewGate makes a gate that tells the time by now. Clients that trusted (which
+// may be nil) knows are always welcome, and so are those without an address.
+func NewGate(limits GateLimits, trusted func(netip.Addr) bool, now func() time.Time) *Gate {
 	if trusted == nil {
 		trusted = func(netip.Addr) bool { return false }
 	}
-	return &Gate{total: total, perAddress: perAddress, trusted: trusted, count: make(map[netip.Prefix]int)}
+	return &Gate{
+		limits: limits, trusted: trusted, now: now, count: make(map[netip.Prefix]int),
+		addressPace: newPace(limits.AddressRate), networkPace: newPace(limits.NetworkRate),
+	}
 }
 
 // Enter counts a client in. For Welcome the caller must call leave once, when
@@ -68,36 +89,56 @@ func (g *Gate) Enter(a netip.Addr) (leave func(), v Verdict) {
 	if !a.IsValid() || g.trusted(a) {
 		return func() {}, Welcome
 	}
-	network := Household(a)
+	address, network := Household(a), Neighbourhood(a)
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	now := g.now()
 	switch {
-	case g.total > 0 && g.open >= g.total:
+	case over(g.open, g.limits.Total):
 		return nil, TooMany
-	case g.perAddress > 0 && g.count[network] >= g.perAddress:
+	case over(g.count[address], g.limits.PerAddress):
 		return nil, TooManyFromYou
+	case over(g.count[network], g.limits.PerNetwork):
+		return nil, TooManyFromNetwork
+	case !g.addressPace.fits(address, now):
+		return nil, TooOftenFromYou
+	case !g.networkPace.fits(network, now):
+		return nil, TooOftenFromNetwork
 	}
+	g.addressPace.count(address, now)
+	g.networkPace.count(network, now)
 	g.open++
+	g.count[address]++
 	g.count[network]++
 	var once sync.Once
-	return func() { once.Do(func() { g.leave(network) }) }, Welcome
+	return func() { once.Do(func() { g.leave(address, network) }) }, Welcome
 }
 
-func (g *Gate) leave(network netip.Prefix) {
+func over(count, limit int) bool { return limit > 0 && count >= limit }
+
+func (g *Gate) leave(counted ...netip.Prefix) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.open--
-	if g.count[network]--; g.count[network] <= 0 {
-		delete(g.count, network)
+	for _, n := range counted {
+		if g.count[n]--; g.count[n] <= 0 {
+			delete(g.count, n)
+		}
 	}
 }
 
 // Household is what counts as one client: an IPv4 address, or an IPv6 /64.
-func Household(a netip.Addr) netip.Prefix {
+func Household(a netip.Addr) netip.Prefix { return cut(a, 32, 64) }
+
+// Neighbourhood is what one provider's customer, or one firm's outgoing hosts,
+// are likely to share: an IPv4 /24, or an IPv6 /48.
+func Neighbourhood(a netip.Addr) netip.Prefix { return cut(a, 24, 48) }
+
+func cut(a netip.Addr, v4, v6 int) netip.Prefix {
 	a = a.Unmap().WithZone("")
-	bits := a.BitLen()
+	bits := v4
 	if a.Is6() {
-		bits = 64
+		bits = v6
 	}
 	p, err := a.Prefix(bits)
 	if err != nil {

@@ -177,28 +177,3 @@ func TestStrangersCannotPretend(t *testing.T) {
 		t.Errorf("%s %q", who, line)
 	}
 }
-
-func TestGate(t *testing.T) {
-	trusted := func(a netip.Addr) bool { return a.IsLoopback() }
-	g := NewGate(3, 2, trusted)
-	enter := func(s string, want Verdict) func() {
-		t.Helper()
-		leave, v := g.Enter(netip.MustParseAddr(s))
-		if v != want {
-			t.Errorf("%s: %v, want %v", s, v, want)
-		}
-		return leave
-	}
-	one := enter("2001:db8::1", Welcome)
-	enter("2001:db8::2", Welcome)
-	enter("2001:db8::3", TooManyFromYou)
-	enter("192.0.2.1", Welcome)
-	enter("192.0.2.2", TooMany)
-	for range 5 {
-		enter("127.0.0.1", Welcome)
-	}
-	one()
-	one() // counts once
-	enter("::ffff:192.0.2.1", Welcome)
-	enter("192.0.2.2", TooMany)
-}

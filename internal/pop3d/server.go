@@ -77,7 +77,8 @@ func New(cfg Config, b Backend) *Server {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		cfg: cfg, backend: b, gate: listen.NewGate(cfg.MaxSessions, cfg.MaxPerIP, cfg.Trusted),
+		cfg: cfg, backend: b,
+		gate:      listen.NewGate(listen.GateLimits{Total: cfg.MaxSessions, PerAddress: cfg.MaxPerIP}, cfg.Trusted, time.Now),
 		listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())

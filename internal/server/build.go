@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"posthouse/internal/config"
@@ -14,6 +15,7 @@ import (
 	"posthouse/internal/imapd"
 	"posthouse/internal/pop3d"
 	"posthouse/internal/smtpd"
+	"posthouse/internal/status"
 )
 
 // newCourier makes the courier of a configuration.
@@ -127,10 +129,12 @@ func (s *Server) smtpConfig(name string, mode smtpd.Mode, implicit bool) smtpd.C
 		Door: name, Mode: mode, Hostname: s.cfg.Hostname, TLS: s.certs.TLS(), ImplicitTLS: implicit,
 		AllowPlaintextAuth: s.cfg.Auth.AllowPlaintext,
 		Newlines:           newlines(s.cfg.SMTP.BareNewlines), NormaliseFrom: config.Prefixes(s.cfg.SMTP.NormaliseFrom),
-		GreetDelay: s.cfg.SMTP.GreetDelay.Duration,
+		GreetDelay: s.cfg.SMTP.GreetDelay.Duration, ErrorDelay: s.cfg.SMTP.ErrorDelay.Duration,
 		Limits: smtpd.Limits{
 			MessageSize: l.MessageSize.Bytes(), Recipients: l.Recipients, Commands: l.Commands, Errors: l.Errors,
 			AuthAttempts: l.AuthAttempts, Messages: l.Messages, Connections: l.Connections, ConnectionsPerIP: l.ConnectionsPerAddress,
+			ConnectionsPerNetwork: l.ConnectionsPerNetwork, ConnectionRate: l.ConnectionRatePerAddress, NetworkRate: l.ConnectionRatePerNetwork,
+			Idle: l.IdleCommands, UnknownRcpts: l.UnknownRecipients,
 			FutureRelease: hold,
 		},
 		Trusted: config.Prefixes(l.Trusted), Clock: s.ground.clock, Log: s.log, Observer: smtpObserver{s.metrics},
@@ -174,13 +178,25 @@ func (o smtpObserver) Opened(door string) {
 }
 
 // Refused is smtpd.Observer.
-func (o smtpObserver) Refused(door, _ string) { o.m.refused.WithLabelValues(door).Inc() }
+func (o smtpObserver) Refused(door, reason string) {
+	o.m.refused.WithLabelValues(door, label(reason)).Inc()
+}
 
 // Closed is smtpd.Observer.
-func (o smtpObserver) Closed(door string, _ smtpd.Summary) { o.m.sessions.WithLabelValues(door).Dec() }
+func (o smtpObserver) Closed(door string, s smtpd.Summary) {
+	o.m.sessions.WithLabelValues(door).Dec()
+	o.m.ended.WithLabelValues(door, label(s.End)).Inc()
+}
+
+// label is a reason as the value of a label.
+func label(reason string) string { return strings.ReplaceAll(reason, " ", "_") }
 
 // Login is smtpd.Observer; the authenticator counts.
 func (o smtpObserver) Login(string, string, error) {}
 
-// Message is smtpd.Observer; the journal's events are counted instead.
-func (o smtpObserver) Message(string, int64, time.Duration, error) {}
+// Message is smtpd.Observer; of those accepted the journal's events are counted.
+func (o smtpObserver) Message(door string, _ int64, _ time.Duration, err error) {
+	if err != nil {
+		o.m.unwanted.WithLabelValues(door, status.Of(err).Enhanced.String()).Inc()
+	}
+}

@@ -19,6 +19,8 @@ type metrics struct {
 	sessions *prometheus.GaugeVec
 	opened   *prometheus.CounterVec
 	refused  *prometheus.CounterVec
+	ended    *prometheus.CounterVec
+	unwanted *prometheus.CounterVec
 	logins   *prometheus.CounterVec
 	queue    *prometheus.GaugeVec
 	attempts *prometheus.CounterVec
@@ -40,7 +42,9 @@ func newMetrics() *metrics {
 		events:   vec("message_events_total", "Steps in the stories of messages.", "kind"),
 		sessions: gauge("sessions", "Sessions open now.", "door"),
 		opened:   vec("sessions_total", "Sessions begun.", "door"),
-		refused:  vec("sessions_refused_total", "Connections refused by a limit.", "door"),
+		refused:  vec("sessions_refused_total", "Connections refused by a limit.", "door", "reason"),
+		ended:    vec("sessions_ended_total", "Sessions by why they ended.", "door", "reason"),
+		unwanted: vec("messages_refused_total", "Messages refused after their content, by enhanced status code.", "door", "code"),
 		logins:   vec("logins_total", "Attempts to log in.", "door", "result"),
 		queue:    gauge("queue_entries", "Recipients waiting in the queue.", "state"),
 		attempts: vec("delivery_attempts_total", "Attempts to hand mail to the next host, per recipient.", "result", "class"),
@@ -50,7 +54,7 @@ func newMetrics() *metrics {
 		accept: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "posthouse", Name: "accept_seconds",
 			Help: "From the last byte of a message to its acceptance.", Buckets: buckets}),
 	}
-	m.registry.MustRegister(m.events, m.sessions, m.opened, m.refused, m.logins, m.queue, m.attempts, m.tls, m.tries, m.accept,
+	m.registry.MustRegister(m.events, m.sessions, m.opened, m.refused, m.ended, m.unwanted, m.logins, m.queue, m.attempts, m.tls, m.tries, m.accept,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

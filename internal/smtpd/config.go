@@ -79,8 +79,11 @@ type Config struct {
 	// GreetDelay is how long an MX door waits for early talkers before it greets a
 	// client that is not trusted; 0: it does not.
 	GreetDelay time.Duration
-	// Trusted are networks that the limits on connections, on errors and on
-	// messages per session do not bind.
+	// ErrorDelay is by how much longer each error beyond half of Limits.Errors makes
+	// the replies that follow wait; 0: not at all.
+	ErrorDelay time.Duration
+	// Trusted are networks that the limits on connections and conduct, on messages
+	// per session and the delays do not bind.
 	Trusted []netip.Prefix
 	// Newlines is what becomes of bare CR and LF; those in NormaliseFrom get
 	// NormaliseBare whatever it says.
@@ -99,12 +102,21 @@ type Limits struct {
 	Recipients       int   // per message; default 1000, at least 100 (RFC 5321 section 4.5.3.1.8)
 	CommandLine      int   // octets; default 2048
 	Commands         int   // per session; default 100,000; negative: none
-	Errors           int   // 4yz and 5yz replies per session; default 100; negative: none
+	Errors           int   // 5yz replies since the last accepted message; default 100; negative: none
+	Idle             int   // commands since then that bring no mail; default 100; negative: none
+	UnknownRcpts     int   // recipients that do not exist, per session; default 50; negative: none
 	Unknown          int   // unknown commands per session; default 10; negative: none
 	AuthAttempts     int   // failed per session; default 5
 	Messages         int   // per session; default 1000; negative: none
 	Connections      int   // in all; default 1000; negative: none
 	ConnectionsPerIP int   // per IPv4 address or IPv6 /64; default 50; negative: none
+	// ConnectionsPerNetwork is for an IPv4 /24 or IPv6 /48; 0 or less: none.
+	ConnectionsPerNetwork int
+	// ConnectionRate is how many connections may begin in a minute from an IPv4
+	// address or IPv6 /64, NetworkRate from an IPv4 /24 or IPv6 /48; 0 or less:
+	// any number.
+	ConnectionRate int
+	NetworkRate    int
 	// FutureRelease is how long a message may be held on a submission door (RFC
 	// 4865); default 7 days, at most smtp.MaxSeconds; negative: not offered.
 	FutureRelease time.Duration
@@ -123,7 +135,7 @@ type Timeouts struct {
 // time and must not wait.
 type Observer interface {
 	Opened(door string)
-	Refused(door, reason string) // a connection turned away: "connections" or "address"
+	Refused(door, reason string) // a connection turned away: "connections", "address", "network rate" …
 	Closed(door string, s Summary)
 	Login(door, mechanism string, err error)
 	// Message is the end of a message's content; d is from its first octet to the
@@ -150,6 +162,8 @@ func (c *Config) setDefaults() {
 	setDefault(&c.Limits.CommandLine, 2048)
 	setDefault(&c.Limits.Commands, 100_000)
 	setDefault(&c.Limits.Errors, 100)
+	setDefault(&c.Limits.Idle, 100)
+	setDefault(&c.Limits.UnknownRcpts, 50)
 	setDefault(&c.Limits.Unknown, 10)
 	setDefault(&c.Limits.AuthAttempts, 5)
 	setDefault(&c.Limits.Messages, 1000)

@@ -111,6 +111,23 @@ func (in *inflow) fail(err error) {
 
 func (in *inflow) abort() { in.fail(errAborted) }
 
+// minRate is the slowest that content may come on the whole, in octets a second:
+// without it a client that sends an octet now and then would hold a place for as
+// long as a large message may take. It is that of Postfix's per-request deadline.
+const minRate = 500
+
+// due is until when the next octets are waited for: the time that a block may
+// take after the start, more for all that has come, and never beyond the time
+// for the whole.
+func (in *inflow) due(t *Timeouts) time.Time {
+	earned := time.Duration(in.seen/minRate) * time.Second
+	due := in.by.Add(t.Data - t.Message + earned)
+	if due.After(in.by) {
+		return in.by
+	}
+	return due
+}
+
 // contentBuffer is the size of the pieces that content is read in: large, for
 // few system calls and windows that stay open; only messages under way hold one.
 const contentBuffer = 64 << 10
@@ -165,7 +182,7 @@ func (s *session) readContent(in *inflow, p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	s.conn.ReadTimeout, s.conn.ReadBy = s.srv.cfg.Timeouts.Data, in.by
+	s.conn.ReadTimeout, s.conn.ReadBy = s.srv.cfg.Timeouts.Data, in.due(&s.srv.cfg.Timeouts)
 	if in.bare {
 		s.conn.ReadTimeout = min(s.conn.ReadTimeout, bareWait)
 	}
@@ -215,6 +232,7 @@ func (s *session) conclude(in *inflow) {
 	s.srv.cfg.Observer.Message(s.srv.cfg.Door, in.size, s.srv.cfg.Clock.Now().Sub(in.began), err)
 	if err == nil {
 		s.sum.Messages++
+		s.conduct.delivered()
 		s.sum.Octets += in.size
 	}
 	if s.lmtp() {

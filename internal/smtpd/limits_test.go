@@ -21,7 +21,18 @@ func TestSessionLimits(t *testing.T) {
 		"recipients": {Limits{Recipients: 2}, []step{
 			{"EHLO x", "250"}, {"MAIL FROM:<>", "250"}, {"RCPT TO:<bob@example.test>", "250"}, {"RCPT TO:<alice@example.test>", "250"},
 			{"RCPT TO:<bob@example.test>", "452 4.5.3"}, {"BDAT 0 LAST", "250"}}, false},
-		"line":  {Limits{CommandLine: 20}, []step{{"NOOP 567890123456789", "250"}, {"NOOP 5678901234567890", "500 5.5.2"}}, false},
+		"line": {Limits{CommandLine: 20}, []step{{"NOOP 567890123456789", "250"}, {"NOOP 5678901234567890", "500 5.5.2"}}, false},
+		"idle": {Limits{Idle: 3}, []step{
+			{"EHLO x", "250"}, {"NOOP", "250"}, {"RSET", "250"}, {"MAIL FROM:<>", "250"}, {"RCPT TO:<bob@example.test>", "250"}, {"BDAT 0 LAST", "250"},
+			{"NOOP", "250"}, {"VRFY alice", "252"}, {"EHLO x", "250"}, {"HELP", "214"}, {"QUIT", "421 4.7.0 Too many commands without mail"}}, true},
+		"errors forgiven": {Limits{Errors: 2}, []step{
+			{"EHLO x", "250"}, {"RSET x", "501"}, {"RSET x", "501"}, {"MAIL FROM:<>", "250"}, {"RCPT TO:<bob@example.test>", "250"}, {"BDAT 0 LAST", "250"},
+			{"RSET x", "501"}, {"RSET x", "501"}, {"NOOP", "250"}}, false},
+		"ours": {Limits{Errors: 1}, []step{
+			{"EHLO x", "250"}, {"MAIL FROM:<>", "250"}, {"RCPT TO:<busy@example.test>", "451"}, {"RCPT TO:<busy@example.test>", "451"}, {"NOOP", "250"}}, false},
+		"harvest": {Limits{UnknownRcpts: 2}, []step{
+			{"EHLO x", "250"}, {"MAIL FROM:<>", "250"}, {"RCPT TO:<a@example.test>", "550 5.1.1"}, {"RCPT TO:<b@example.test>", "550 5.1.1"}, {"RCPT TO:<bob@example.test>", "250"},
+			{"BDAT 0 LAST", "250"}, {"MAIL FROM:<>", "250"}, {"RCPT TO:<c@example.test>", "421 4.7.0 Too many unknown recipients"}}, true},
 		"HTTP":  {Limits{}, []step{{"GET / HTTP/1.1", "421 4.7.0"}}, true},
 		"SSH":   {Limits{}, []step{{"SSH-2.0-x", "421 4.7.0"}}, true},
 		"TLS":   {Limits{}, []step{{"\x16\x03\x01", "421 4.7.0"}}, true},
@@ -50,6 +61,7 @@ func TestConnectionLimits(t *testing.T) {
 	}{
 		"total":   {Config{Limits: Limits{Connections: 2}}, "421 4.7.0 Too many connections, try"},
 		"address": {Config{Limits: Limits{ConnectionsPerIP: 2}}, "421 4.7.0 Too many connections from your address"},
+		"network": {Config{Limits: Limits{ConnectionsPerNetwork: 2}}, "421 4.7.0 Too many connections from your network"},
 		"trusted": {Config{Limits: Limits{ConnectionsPerIP: 2, Connections: 2}, Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, "220 "},
 		"TLS":     {Config{TLS: srvTLS, Limits: Limits{ConnectionsPerIP: 2}}, "421 4.7.0"},
 	} {
@@ -94,17 +106,6 @@ func TestConnectionLimits(t *testing.T) {
 				t.Errorf("observer saw %d opened, refused %q", w.opened, w.refused)
 			}
 		})
-	}
-}
-
-func TestSiteOf(t *testing.T) {
-	for _, c := range []struct{ a, b string }{{"2001:db8::1", "2001:db8::ffff:1"}, {"192.0.2.1", "192.0.2.1"}, {"fe80::1%a", "fe80::2%b"}} {
-		if siteOf(netip.MustParseAddr(c.a)) != siteOf(netip.MustParseAddr(c.b)) {
-			t.Errorf("%s and %s are two sites", c.a, c.b)
-		}
-	}
-	if siteOf(netip.MustParseAddr("192.0.2.1")) == siteOf(netip.MustParseAddr("192.0.2.2")) {
-		t.Error("two IPv4 addresses are one site")
 	}
 }
 

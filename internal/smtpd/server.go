@@ -7,11 +7,11 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
 	"runtime/debug"
 	"sync"
 	"time"
 
+	"posthouse/internal/listen"
 	"posthouse/internal/wire"
 )
 
@@ -23,20 +23,17 @@ type Server struct {
 	cancel  context.CancelFunc
 	// extensions is what this door speaks of in EHLO.
 	extensions []extension
+	gate       *listen.Gate
 	refusal    chan struct{} // slots for connections that are being turned away
+	pillory    chan struct{} // slots for sessions that are being slowed down
+	stopping   chan struct{} // closed when Shutdown begins
 
 	mu        sync.Mutex
 	closed    bool
 	listeners map[net.Listener]struct{}
 	sessions  map[*session]struct{}
-	admitted  int // sessions that were let in
-	perIP     map[netip.Prefix]int
 	wg        sync.WaitGroup
 }
-
-// maxRefusals is how many clients at a time are told that they are too many;
-// above it they are cut off without a word.
-const maxRefusals = 16
 
 // New makes a server that asks h.
 func New(cfg Config, h Handler) *Server {
@@ -44,10 +41,10 @@ func New(cfg Config, h Handler) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Server{
 		cfg: cfg, handler: h, ctx: ctx, cancel: cancel, extensions: extensionList(),
-		refusal:   make(chan struct{}, maxRefusals),
+		gate: newGate(&cfg), refusal: make(chan struct{}, maxRefusals),
+		pillory: make(chan struct{}, maxSlowed), stopping: make(chan struct{}),
 		listeners: make(map[net.Listener]struct{}),
 		sessions:  make(map[*session]struct{}),
-		perIP:     make(map[netip.Prefix]int),
 	}
 }
 
@@ -135,11 +132,12 @@ func (s *Server) run(ses *session) {
 		}
 	}()
 	ses.setRemote(ses.raw.RemoteAddr())
-	if reason := s.admit(ses); reason != "" {
-		s.turnAway(ses, reason)
+	leave, verdict := s.gate.Enter(ses.remote.Addr())
+	if verdict != listen.Welcome {
+		s.turnAway(ses, refusalOf(verdict))
 		return
 	}
-	defer s.release(ses)
+	defer leave()
 	s.cfg.Observer.Opened(s.cfg.Door)
 	ses.serve()
 }
@@ -151,79 +149,14 @@ func (s *Server) end(ses *session) {
 	s.mu.Unlock()
 }
 
-// admit counts a connection in, or says which limit it is over.
-func (s *Server) admit(ses *session) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !ses.trusted {
-		if max := s.cfg.Limits.Connections; max > 0 && s.admitted >= max {
-			return "connections"
-		}
-		if max := s.cfg.Limits.ConnectionsPerIP; max > 0 && ses.remote.IsValid() {
-			net := siteOf(ses.remote.Addr())
-			if s.perIP[net] >= max {
-				return "address"
-			}
-			s.perIP[net]++
-			ses.counted = true
-		}
-	}
-	s.admitted++
-	return ""
-}
-
-func (s *Server) release(ses *session) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.admitted--
-	if !ses.counted {
-		return
-	}
-	net := siteOf(ses.remote.Addr())
-	if s.perIP[net]--; s.perIP[net] == 0 {
-		delete(s.perIP, net)
-	}
-}
-
-// siteOf is what counts as one client: an IPv4 address, an IPv6 /64.
-func siteOf(addr netip.Addr) netip.Prefix {
-	bits := 32
-	if addr.Is6() {
-		bits = 64
-	}
-	p, _ := addr.WithZone("").Prefix(bits) // fails only for bad bits
-	return p
-}
-
-// turnAway answers a client that is one too many.
-func (s *Server) turnAway(ses *session, reason string) {
-	s.cfg.Observer.Refused(s.cfg.Door, reason)
-	ses.log.Info("connection refused", "reason", reason)
-	select {
-	case s.refusal <- struct{}{}:
-		defer func() { <-s.refusal }()
-	default:
-		return
-	}
-	const patience = 5 * time.Second
-	ses.conn.ReadTimeout, ses.conn.WriteTimeout = patience, patience
-	if s.cfg.ImplicitTLS && ses.conn.StartTLS(s.cfg.TLS) != nil {
-		return
-	}
-	text := "Too many connections, try again later"
-	if reason == "address" {
-		text = "Too many connections from your address, try again later"
-	}
-	ses.reply(421, enhanced(4, 7, 0), text)
-	ses.conn.Flush()
-	ses.linger()
-}
-
 // Shutdown stops accepting, tells idle clients 421 and lets the others finish
 // what they are at until ctx ends; then it closes what is left. It returns when
 // all sessions are over: nil, or ctx's error when some were cut off.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
+	if !s.closed {
+		close(s.stopping)
+	}
 	s.closed = true
 	for l := range s.listeners {
 		l.Close()

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -35,7 +34,6 @@ type session struct {
 	loopback bool
 	trusted  bool
 	newlines Newlines
-	counted  bool // in Server.perIP
 
 	helo     string // "" before HELO, EHLO or LHLO
 	extended bool   // EHLO or LHLO: extensions may be used
@@ -45,6 +43,7 @@ type session struct {
 	in  *inflow            // content under way; between commands, that of BDAT
 
 	sum          Summary
+	conduct      conduct
 	unknown      int
 	authFailures int
 	scratch      []byte // for replies
@@ -73,7 +72,7 @@ func (s *session) setRemote(addr net.Addr) {
 		ap := tcp.AddrPort()
 		s.remote = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 		s.loopback = s.remote.Addr().IsLoopback()
-		s.trusted = slices.ContainsFunc(s.srv.cfg.Trusted, func(p netip.Prefix) bool { return p.Contains(s.remote.Addr()) })
+		s.trusted = s.srv.cfg.trusts(s.remote.Addr())
 		s.log = s.log.With("remote", s.remote.String())
 		return
 	}
@@ -112,7 +111,11 @@ func (s *session) serve() {
 		s.greet()
 	}
 	for s.over == "" {
+		faults := s.conduct.faults
 		s.command()
+		if s.conduct.faults > faults {
+			s.slowDown()
+		}
 	}
 	s.conn.Flush() // the client may be gone
 }
@@ -190,6 +193,7 @@ func (s *session) command() {
 	switch {
 	case parseErr == nil && known && s.outOfStep(cmd.Verb):
 	case parseErr == nil && known:
+		s.conduct.note(cmd.Verb)
 		verb(s, cmd.Arg)
 	case notMail(line, cmd.Verb):
 		s.hangUp("not SMTP", 421, enhanced(4, 7, 0), "This is a mail server")
@@ -239,22 +243,6 @@ func (s *session) lost(err error) {
 	}
 }
 
-// overLimits ends a session that has asked for too much.
-func (s *session) overLimits() bool {
-	limits := s.srv.cfg.Limits
-	switch {
-	case s.trusted:
-		return false
-	case limits.Commands > 0 && s.sum.Commands > limits.Commands:
-		s.hangUp("commands", 421, enhanced(4, 7, 0), "Too many commands in one session")
-	case limits.Errors > 0 && s.sum.Errors > limits.Errors:
-		s.hangUp("errors", 421, enhanced(4, 7, 0), "Too many errors")
-	default:
-		return false
-	}
-	return true
-}
-
 func (s *session) unknownCommand() {
 	if s.unknown++; !s.trusted && s.srv.cfg.Limits.Unknown > 0 && s.unknown > s.srv.cfg.Limits.Unknown {
 		s.hangUp("unknown commands", 421, enhanced(4, 7, 0), "Too many unknown commands")
@@ -282,6 +270,9 @@ func (s *session) reply(code int, e status.Enhanced, text string) {
 func (s *session) send(r smtp.Reply) {
 	if r.Code >= 400 {
 		s.sum.Errors++
+	}
+	if r.Code >= 500 {
+		s.conduct.faults++ // a 4yz reply is for troubles of ours
 	}
 	s.scratch = r.Append(s.scratch[:0])
 	s.conn.Writer().Write(s.scratch) // an error stays until the flush

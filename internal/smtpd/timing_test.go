@@ -113,7 +113,9 @@ func TestTimeouts(t *testing.T) {
 		"half a command": {Timeouts{Command: time.Minute}, "NO", "", "421 4.4.2", time.Minute},
 		"data":           {Timeouts{Data: 3 * time.Minute}, "DATA\r\nhalf", "", "421 4.4.2", 3 * time.Minute},
 		"chunk":          {Timeouts{Data: 2 * time.Minute}, "BDAT 10\r\nhalf", "", "421 4.4.2", 2 * time.Minute},
-		"slow message":   {Timeouts{Message: 10 * time.Minute}, "DATA\r\n", "drip\r\n", "421 4.4.2", 10 * time.Minute},
+		"slow message":   {Timeouts{Message: 10 * time.Minute}, "DATA\r\n", strings.Repeat("steady\r\n", 5000), "421 4.4.2", 10 * time.Minute},
+		"slow-loris":     {Timeouts{}, "DATA\r\n", "drip\r\n", "421 4.4.2", 5 * time.Minute},
+		"slower loris":   {Timeouts{}, "DATA\r\n", strings.Repeat("drip\r\n", 100), "421 4.4.2", 5*time.Minute + 5*time.Second},
 		"slow command":   {Timeouts{}, "", "x", "421 4.4.2", 5 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,111 @@
+package listen
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"posthouse/internal/clock"
+)
+
+// gate is a Gate whose clients are given as text.
+type gate struct {
+	*Gate
+	t *testing.T
+}
+
+func newGate(t *testing.T, limits GateLimits) (gate, *clock.Fake) {
+	c := clock.NewFake(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	return gate{NewGate(limits, func(a netip.Addr) bool { return a.IsLoopback() }, c.Now), t}, c
+}
+
+func (g gate) enter(s string, want Verdict) func() {
+	g.t.Helper()
+	leave, v := g.Enter(netip.MustParseAddr(s))
+	if v != want {
+		g.t.Errorf("%s: %v, want %v", s, v, want)
+	}
+	return leave
+}
+
+func TestGate(t *testing.T) {
+	g, _ := newGate(t, GateLimits{Total: 3, PerAddress: 2})
+	one := g.enter("2001:db8::1", Welcome)
+	g.enter("2001:db8::2", Welcome)
+	g.enter("2001:db8::3", TooManyFromYou)
+	g.enter("192.0.2.1", Welcome)
+	g.enter("192.0.2.2", TooMany)
+	for range 5 {
+		g.enter("127.0.0.1", Welcome)
+	}
+	one()
+	one() // counts once
+	g.enter("::ffff:192.0.2.1", Welcome)
+	g.enter("192.0.2.2", TooMany)
+}
+
+func TestGatePerNetwork(t *testing.T) {
+	g, _ := newGate(t, GateLimits{PerNetwork: 2})
+	leave := g.enter("192.0.2.1", Welcome)
+	g.enter("192.0.2.200", Welcome)
+	g.enter("192.0.2.77", TooManyFromNetwork)
+	g.enter("192.0.3.1", Welcome)
+	g.enter("2001:db8:1:1::1", Welcome)
+	g.enter("2001:db8:1:2::1", Welcome)
+	g.enter("2001:db8:1:3::1", TooManyFromNetwork)
+	g.enter("2001:db8:2::1", Welcome)
+	leave()
+	g.enter("192.0.2.77", Welcome)
+}
+
+func TestGateRates(t *testing.T) {
+	g, now := newGate(t, GateLimits{AddressRate: 3, NetworkRate: 5})
+	for range 3 {
+		g.enter("192.0.2.1", Welcome)()
+	}
+	g.enter("192.0.2.1", TooOftenFromYou)
+	g.enter("192.0.2.2", Welcome)()
+	g.enter("192.0.2.3", Welcome)()
+	g.enter("192.0.2.4", TooOftenFromNetwork)
+	g.enter("192.0.3.1", Welcome)()
+	// One more of the address is let in every 20 s, of the network every 12 s.
+	now.Advance(12 * time.Second)
+	g.enter("192.0.2.1", TooOftenFromYou)
+	g.enter("192.0.2.4", Welcome)()
+	g.enter("192.0.2.4", TooOftenFromNetwork)
+	now.Advance(8 * time.Second)
+	g.enter("192.0.2.1", TooOftenFromNetwork)
+	now.Advance(4 * time.Second)
+	g.enter("192.0.2.1", Welcome)()
+	// A refusal costs nothing, and a minute's rest gives the whole minute back.
+	now.Advance(time.Minute)
+	for range 3 {
+		g.enter("192.0.2.1", Welcome)()
+	}
+	g.enter("192.0.2.1", TooOftenFromYou)
+}
+
+// However many networks come, memory is bounded, and those who just came are
+// remembered while there is room.
+func TestPaceForgets(t *testing.T) {
+	p := newPace(1)
+	now := time.Unix(1e9, 0)
+	prefix := func(i int) netip.Prefix {
+		return netip.MustParsePrefix(fmt.Sprintf("10.%d.%d.%d/32", i>>16, i>>8&255, i&255))
+	}
+	for i := range maxPaced {
+		p.count(prefix(i), now)
+	}
+	now = now.Add(2 * time.Minute)
+	p.count(prefix(maxPaced), now)
+	if len(p.due) != 1 || p.fits(prefix(maxPaced), now) {
+		t.Errorf("%d remembered", len(p.due))
+	}
+	for i := range 3 * maxPaced {
+		p.count(prefix(i), now)
+		if len(p.due) > maxPaced {
+			t.Fatalf("%d remembered", len(p.due))
+		}
+	}
+}
