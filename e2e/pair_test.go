@@ -237,11 +237,11 @@ func (p *pair) oneOfThree(t *testing.T) {
 		p.south.Await(who, "HEADER X-Token three")
 		awaitStory(t, p.north, id, who, "queued", "relayed")
 	}
-	story := awaitStory(t, p.north, id, "nobody@south.test", "queued", "bounced", "reported")
+	story := awaitStory(t, p.north, id, "nobody@south.test", "queued", "bounced", "suppressed", "reported")
 	if b := story[1]; b.Code != 550 || b.Detail["enhanced"] != "5.1.1" {
 		t.Errorf("bounced: %+v", b)
 	}
-	awaitStory(t, p.north, story[2].Detail["dsn"], "alice@north.test", "delivered")
+	awaitStory(t, p.north, story[3].Detail["dsn"], "alice@north.test", "delivered")
 	dsn := string(p.north.Await("alice@north.test", "FROM mailer-daemon"))
 	for _, pattern := range []string{
 		`^Return-Path: <>\r\n`,
