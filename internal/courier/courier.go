@@ -17,6 +17,7 @@ import (
 	"posthouse/internal/clock"
 	"posthouse/internal/dns"
 	"posthouse/internal/envelope"
+	"posthouse/internal/id"
 	"posthouse/internal/smtp"
 	"posthouse/internal/tlspolicy"
 )
@@ -89,6 +90,7 @@ type Timeouts struct {
 
 // Transfer is one message for recipients at one site.
 type Transfer struct {
+	ID        id.ID
 	Route     *Route
 	From      smtp.Address
 	Rcpts     []envelope.Rcpt // at most MaxRcpts

@@ -13,7 +13,6 @@ import (
 	"posthouse/internal/mailbox"
 	"posthouse/internal/queue"
 	"posthouse/internal/record"
-	"posthouse/internal/report"
 )
 
 // maxFiling bounds the index entries that one transaction writes, in bytes;
@@ -34,7 +33,6 @@ type filing struct {
 	locals    []*local
 	delivered []mailbox.Delivered
 	message   *queue.Message   // nil when nobody is elsewhere
-	reports   []*report.DSN    // filed in the same transaction
 	outcomes  []*journal.Event // of what is decided before the message is stored
 	events    []*journal.Event
 }

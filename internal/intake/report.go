@@ -11,12 +11,15 @@ import (
 
 // Report files a report to a sender, in a mailbox here or in the queue, and
 // runs alsoTx in the same transaction, whose partitions include parts. A report
-// that has nowhere to go is dropped; alsoTx runs all the same. It implements
-// queue.Reporter.
+// that has nowhere to go is dropped, and loses its ID; alsoTx runs all the same.
+// It implements queue.Reporter.
 func (in *Intake) Report(ctx context.Context, d *report.DSN, alsoTx func(kv.Tx) error, parts kv.Partitions) error {
 	f, err := in.reportFiling(ctx, d)
 	if err != nil {
 		return err
+	}
+	if f.route.leadsNowhere() {
+		d.ID = ""
 	}
 	return in.commit(ctx, f, also{parts: parts, tx: alsoTx})
 }
@@ -67,22 +70,19 @@ func reportEnvelope(d *report.DSN) *envelope.Envelope {
 	return env
 }
 
-// tellSender adds reports that are filed together with the message.
-func (f *filing) tellSender(list []*report.DSN) {
-	for _, d := range list {
-		f.reports = append(f.reports, d)
-		for i := range d.Rcpts {
-			r := &d.Rcpts[i]
-			f.outcomes = append(f.outcomes, &journal.Event{
-				Kind: journal.Reported, Message: f.env.ID, From: f.env.From.String(), To: r.To.String(),
-				Detail: map[string]string{"dsn": string(d.ID), "action": string(r.Action)},
-			})
-		}
+// reported adds the events of a report that is filed together with the message.
+func (f *filing) reported(d *report.DSN) {
+	for i := range d.Rcpts {
+		r := &d.Rcpts[i]
+		f.outcomes = append(f.outcomes, &journal.Event{
+			Kind: journal.Reported, Message: f.env.ID, From: f.env.From.String(), To: r.To.String(),
+			Detail: map[string]string{"dsn": string(d.ID), "action": string(r.Action)},
+		})
 	}
 }
 
-// commitReporting commits f and, in the same transaction, its reports.
-func (in *Intake) commitReporting(ctx context.Context, f *filing) error {
+// commitReporting commits f and, in the same transaction, reports.
+func (in *Intake) commitReporting(ctx context.Context, f *filing, list []*report.DSN) error {
 	var reports []*filing
 	drop := func() {
 		for _, r := range reports {
@@ -90,7 +90,7 @@ func (in *Intake) commitReporting(ctx context.Context, f *filing) error {
 		}
 	}
 	var extra []also
-	for _, d := range f.reports {
+	for _, d := range list {
 		r, err := in.reportFiling(ctx, d)
 		if err == nil {
 			err = r.store(ctx)
@@ -102,6 +102,7 @@ func (in *Intake) commitReporting(ctx context.Context, f *filing) error {
 		}
 		reports = append(reports, r)
 		if n := len(r.locals); r.references() > 0 {
+			f.reported(d)
 			extra = append(extra, also{parts: r.partitions(0, n), tx: func(tx kv.Tx) error { return r.writeTx(tx, 0, n) }})
 		}
 	}

@@ -192,8 +192,7 @@ func (t *Transfer) Commit(ctx context.Context, report bool) ([]error, error) {
 	}
 	errs := t.route.results(len(t.env.Rcpts))
 	f.refused()
-	f.tellSender(t.reports(errs, report, sum))
-	return errs, t.in.commitReporting(ctx, f)
+	return errs, t.in.commitReporting(ctx, f, t.reports(errs, report, sum))
 }
 
 // tlsOptional reads the TLS-Required field (RFC 8689 section 4.1). More than one

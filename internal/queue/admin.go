@@ -13,9 +13,10 @@ import (
 // adminBatch is how many entries one transaction of an operator changes.
 const adminBatch = 200
 
-// Retry makes waiting entries ready now. Held ones stay held.
+// Retry makes waiting entries ready now. Held ones stay held, also those that
+// their senders hold.
 func (q *Queue) Retry(ctx context.Context, sel Selector) (int, error) {
-	picked, err := q.pick(ctx, sel, func(e *entry) bool { return e.state == sWaiting && !e.is(fBusy) })
+	picked, err := q.pick(ctx, sel, func(e *entry) bool { return e.state == sWaiting && !e.is(fBusy|fSender) })
 	if err != nil {
 		return 0, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"posthouse/internal/envelope"
 	"posthouse/internal/id"
 	"posthouse/internal/kv"
 	"posthouse/internal/report"
@@ -21,23 +22,27 @@ func (q *Queue) startReport(j *job, b *batch) {
 }
 
 // report tells the sender, in the same transaction that records the outcome: a
-// crash before it means another try, after it nothing. Failures and delays are
-// two reports.
+// crash before it means another try, after it nothing. Each kind of news has a
+// report of its own.
 func (q *Queue) report(j *job, b *batch) {
-	failed, delayed := new(batch), new(batch)
-	for _, c := range b.changes {
-		if c.verdict == vBounce {
-			failed.changes = append(failed.changes, c)
-		} else {
-			delayed.changes = append(delayed.changes, c)
+	for _, v := range [...]verdict{vRelayed, vBounce, vNotice} {
+		kind := new(batch)
+		for _, c := range b.changes {
+			if c.verdict == v {
+				kind.changes = append(kind.changes, c)
+			}
+		}
+		if len(kind.changes) > 0 {
+			q.fileReport(j, kind)
 		}
 	}
-	if len(failed.changes) > 0 {
-		q.fileReport(j, failed)
-	}
-	if len(delayed.changes) > 0 {
-		q.fileReport(j, delayed)
-	}
+}
+
+// endsHere reports whether mail that names no sender is of this house: a report,
+// or what a user's program sent. When it fails it ends with our postmaster (RFC
+// 3461 section 5.2); that of others is theirs to look after.
+func endsHere(env *envelope.Envelope) bool {
+	return env.Origin.Door == "internal" || env.Origin.Account != 0
 }
 
 // maxReportTries is how often a report is offered before its entries go back to
@@ -62,6 +67,10 @@ func (q *Queue) fileReport(j *job, b *batch) {
 			return
 		}
 		q.opt.Log.Error("queue: report cannot be filed", "msg_id", string(j.msg.id()), "err", err, "again_in", wait)
+		if b.changes[0].verdict == vRelayed {
+			q.recordUntold(b)
+			return
+		}
 		if !q.sleep(q.soft.Done(), wait) {
 			break // the next start tries again
 		}
@@ -74,6 +83,16 @@ func (q *Queue) fileReport(j *job, b *batch) {
 	q.putBackEntries(entries)
 }
 
+// recordUntold records that mail was sent without telling so: to wait for the
+// report would be to risk that it is sent twice.
+func (q *Queue) recordUntold(b *batch) {
+	for _, c := range b.changes {
+		c.verdict = vSent
+	}
+	b.dsn = ""
+	q.record(b)
+}
+
 // dsn writes what is to be told.
 func (q *Queue) dsn(j *job, b *batch) *report.DSN {
 	now := q.opt.Clock.Now()
@@ -81,6 +100,9 @@ func (q *Queue) dsn(j *job, b *batch) *report.DSN {
 	d := &report.DSN{
 		ID: id.New(now), Hostname: q.opt.Hostname, To: m.Envelope.From, Date: now,
 		Original: m.Envelope, MessageID: m.MessageID,
+	}
+	if d.To.IsZero() {
+		d.To = report.Postmaster
 	}
 	d.Message, d.Whole = q.original(m)
 	for _, c := range b.changes {
@@ -90,9 +112,15 @@ func (q *Queue) dsn(j *job, b *batch) *report.DSN {
 			Remote: c.o.Remote, Host: c.o.Host, LastAttempt: c.at, Attempts: int(c.e.attempts) + 1,
 		}
 		switch {
+		case c.verdict == vRelayed:
+			r.Action = report.Relayed
 		case c.verdict == vNotice:
 			r.Action, r.RetryUntil = report.Delayed, c.e.msg.expires.time()
-		case !c.o.Permanent():
+		case c.o.Permanent():
+			if c.o.Remote {
+				r.Hint = c.o.Hint
+			}
+		default:
 			// Given up for its age: delivery time expired (RFC 3463 section 3.5).
 			r.Status = status.Enhanced{Class: 5, Subject: 4, Detail: 7}
 		}

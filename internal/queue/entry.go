@@ -46,6 +46,7 @@ type message struct {
 	size    int64
 	created moment
 	expires moment
+	notice  moment   // when the sender is told that it takes long; 0: never
 	sender  uint64   // hash of the reverse-path
 	full    *Message // at hand while it is new
 	list    []entry
@@ -70,6 +71,7 @@ const (
 	fNotified             // the sender was told of the delay
 	fDropping             // an operator drops it
 	fReminded             // the moment of its delay notice has been seen to
+	fSender               // its sender holds it until its time (FUTURERELEASE)
 )
 
 // entry is what the schedule knows of one recipient, under Queue.mu.

@@ -190,6 +190,7 @@ type try struct {
 	rcpts []string
 	text  string
 	tls   [2]bool // required, optional
+	asked courier.Transfer
 }
 
 func newWorld() *world {
@@ -233,7 +234,7 @@ func (w *world) Deliver(ctx context.Context, t *courier.Transfer) []courier.Outc
 	w.busy[""]++
 	w.most[site] = max(w.most[site], w.busy[site])
 	w.mostAll = max(w.mostAll, w.busy[""])
-	record := try{at: time.Now(), text: string(text), tls: [2]bool{t.RequireTLS, t.TLSOptional}}
+	record := try{asked: *t, at: time.Now(), text: string(text), tls: [2]bool{t.RequireTLS, t.TLSOptional}}
 	outs := make([]courier.Outcome, len(t.Rcpts))
 	for i, r := range t.Rcpts {
 		to := r.To.String()

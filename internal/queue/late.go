@@ -11,15 +11,13 @@ func (q *Queue) isLate(e *entry, now moment) bool {
 	if e.is(fBusy) || e.state != sReady {
 		return false
 	}
-	return now >= e.msg.expires || !e.is(fNotified|fReminded) && q.opt.noticeDue(e.msg.created.time(), now.time())
+	return now >= e.msg.expires || !e.is(fNotified|fReminded) && e.msg.notice != 0 && now >= e.msg.notice
 }
 
 // mark is when an entry that is ready and not tried must be looked at; 0: never.
 func (q *Queue) mark(e *entry, now moment) moment {
-	if q.opt.DelayNotice > 0 {
-		if at := e.msg.created.add(q.opt.DelayNotice); at > now && at < e.msg.expires {
-			return at
-		}
+	if at := e.msg.notice; at > now && at < e.msg.expires {
+		return at
 	}
 	if e.msg.expires > now {
 		return e.msg.expires

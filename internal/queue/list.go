@@ -91,6 +91,9 @@ func (q *Queue) describeOne(e *entry, row *row, history bool) (Entry, bool) {
 	if row.last.Code != 0 {
 		d.Last, d.Judgement, d.Hint = resultOf(&row.last), judgementOf(&row.last), row.last.Class.Verdict(row.last.Code).Hint
 	}
+	if e.is(fSender) {
+		d.Last = "Held by its sender until its time"
+	}
 	if history {
 		d.History = row.history
 	}

@@ -64,7 +64,7 @@ type Courier interface {
 type Reporter interface {
 	// Report files d and runs also in the same Update, whose partitions include
 	// parts. also may run more than once; it runs even when the report itself
-	// has nowhere to go (d is dropped then). When Report returns nil both are
+	// has nowhere to go (d is dropped then, and its ID ""). When Report returns nil both are
 	// durable.
 	Report(ctx context.Context, d *report.DSN, also func(tx kv.Tx) error, parts kv.Partitions) error
 }

@@ -185,14 +185,20 @@ func (q *Queue) headOf(m *Message) head {
 	if created.IsZero() {
 		created = m.Envelope.ID.Time()
 	}
-	return head{
-		from: m.Envelope.From, body: m.Body, size: m.Size, created: created, expires: created.Add(q.opt.ExpireAfter),
+	h := head{
+		from: m.Envelope.From, body: m.Body, size: m.Size, created: created,
 		stream: m.Envelope.Stream, priority: m.Envelope.Priority,
 	}
+	q.setTimes(&h, m.Envelope)
+	return h
 }
 
 func (q *Queue) rowOf(m *Message, i int, state State) *row {
-	return &row{rcpt: m.Rcpts[i], state: state, next: m.Envelope.Received}
+	r := &row{rcpt: m.Rcpts[i], state: state, next: m.Envelope.Received}
+	if until := m.Envelope.HoldUntil; state == Ready && until.After(r.next) {
+		r.state, r.next = Waiting, until
+	}
+	return r
 }
 
 // Enqueued puts m on the schedule; see Enqueuer.

@@ -5,15 +5,16 @@ import (
 	"errors"
 	"math/rand/v2"
 	"strconv"
-	"strings"
 	"time"
 
 	"posthouse/internal/blob"
 	"posthouse/internal/blob/refs"
 	"posthouse/internal/courier"
+	"posthouse/internal/envelope"
 	"posthouse/internal/id"
 	"posthouse/internal/journal"
 	"posthouse/internal/kv"
+	"posthouse/internal/report"
 	"posthouse/internal/status"
 	"posthouse/internal/suppress"
 )
@@ -22,11 +23,12 @@ import (
 type verdict int
 
 const (
-	vSent   verdict = iota // the next server has it
-	vRetry                 // later
-	vNotice                // later, and the sender is told of the delay
-	vGone                  // given up, nobody is told
-	vBounce                // given up, the sender is told
+	vSent    verdict = iota // the next server has it
+	vRelayed                // it has, and the sender is told
+	vRetry                  // later
+	vNotice                 // later, and the sender is told of the delay
+	vGone                   // given up, nobody is told
+	vBounce                 // given up, the sender is told
 )
 
 // change is one entry with the outcome of a try.
@@ -79,11 +81,11 @@ func (q *Queue) judge(r *result) (plain, told *batch) {
 	from, random := r.job.full.Envelope.From.String(), rand.Float64()
 	for i, e := range r.job.entries {
 		c := &change{e: e, row: r.job.rows[i], from: from, o: &r.outs[i], at: now, steps: i == 0}
-		q.judgeOne(c, random)
+		q.judgeOne(c, r.job.full.Envelope, random)
 		if q.opt.Observer != nil {
 			q.opt.Observer.Attempt(resultName(c.o), c.o.Class, now.Sub(r.job.began.time()))
 		}
-		if c.verdict == vNotice || c.verdict == vBounce {
+		if c.verdict.told() {
 			told.changes = append(told.changes, c)
 		} else {
 			plain.changes = append(plain.changes, c)
@@ -104,43 +106,34 @@ func resultName(o *courier.Outcome) string {
 
 // judgeOne is judge for one entry; random is the same for all of a job, so that
 // they come back together. Under q.mu.
-func (q *Queue) judgeOne(c *change, random float64) {
-	m := c.e.msg
-	created, expires := m.created.time(), m.expires.time()
-	notify := c.row.rcpt.Notify
-	// Never a report in answer to a report (RFC 5321 section 4.5.5).
-	deaf := m.null || q.opt.Reporter == nil || c.e.is(fDropping)
+func (q *Queue) judgeOne(c *change, env *envelope.Envelope, random float64) {
+	m, rcpt := c.e.msg, &c.row.rcpt.Rcpt
+	notice, expires := m.notice.time(), m.expires.time()
+	deaf := q.opt.Reporter == nil || c.e.is(fDropping)
 	switch {
 	case c.o.Sent():
 		c.verdict = vSent
+		if !deaf && !m.null && tellsOfRelaying(env, rcpt, c.o) {
+			c.verdict = vRelayed
+		}
 	case c.o.Permanent() || !c.at.Before(expires):
 		c.verdict = vBounce
-		if deaf || !wants(notify, "FAILURE") {
+		if deaf || !rcpt.Notifies(envelope.NotifyFailure) || m.null && !endsHere(env) {
 			c.verdict = vGone
 		}
 	default:
 		c.verdict = vRetry
-		if !deaf && !c.e.is(fNotified) && q.opt.noticeDue(created, c.at) && wants(notify, "DELAY") {
+		due := !notice.IsZero() && !c.at.Before(notice)
+		if !deaf && !m.null && !c.e.is(fNotified) && due && rcpt.Notifies(envelope.NotifyDelay) {
 			c.verdict = vNotice
 		}
-		c.next = q.opt.nextAttempt(int(c.e.attempts)+1, created, expires, c.at, random)
-		c.next = later(c.next, c.at.Add(c.o.Pause))
+		c.next = q.opt.nextAttempt(int(c.e.attempts)+1, notice, expires, c.at, random)
+		c.next = inTime(later(c.next, c.at.Add(c.o.Pause)), c.at, env)
 	}
 }
 
-// wants reads NOTIFY (RFC 3461 section 4.1); without it the sender is told of
-// failures and delays.
-func wants(notify, what string) bool {
-	if notify == "" {
-		return true
-	}
-	for word := range strings.SplitSeq(notify, ",") {
-		if strings.EqualFold(strings.TrimSpace(word), what) {
-			return true
-		}
-	}
-	return false
-}
+// told reports whether the sender is told.
+func (v verdict) told() bool { return v == vRelayed || v == vNotice || v == vBounce }
 
 // writeTx writes a batch. It may run again.
 func (q *Queue) writeTx(tx kv.Tx, b *batch) error {
@@ -170,17 +163,16 @@ func (q *Queue) changeTx(tx kv.Tx, b *batch, c *change) error {
 	c.removed, c.events = true, c.events[:0]
 	defer func() { b.events = append(b.events, c.events...) }()
 	switch c.verdict {
-	case vSent:
+	case vSent, vRelayed:
 		c.event(journal.Relayed, c.repeated()...)
+		c.reported(b, report.Relayed)
 		return tx.Delete(key)
 	case vGone, vBounce:
 		c.event(journal.Bounced, c.repeated()...)
 		if err := c.suppressTx(tx); err != nil {
 			return err
 		}
-		if b.dsn != "" {
-			c.event(journal.Reported, "dsn", string(b.dsn))
-		}
+		c.reported(b, report.Failed)
 		return tx.Delete(key)
 	}
 	// An operator may have held or dropped it during the try.
@@ -206,8 +198,16 @@ func (q *Queue) changeTx(tx kv.Tx, b *batch, c *change) error {
 	if c.verdict == vNotice {
 		r.notified = true
 		c.event(journal.Delayed, "dsn", string(b.dsn))
+		c.reported(b, report.Delayed)
 	}
 	return tx.Set(key, r.encode())
+}
+
+// reported adds the event of the report that the batch's transaction files, if any.
+func (c *change) reported(b *batch, a report.Action) {
+	if b.dsn != "" {
+		c.event(journal.Reported, "dsn", string(b.dsn), "action", string(a))
+	}
 }
 
 // removeMessageTx removes a message whose last entry is gone.

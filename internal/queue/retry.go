@@ -10,10 +10,10 @@ const jitter = 0.2
 // (RFC 5321 section 4.5.4.1): the first interval is FirstRetry, every other
 // twice the one before, up to MaxRetry, each longer by up to a fifth (random is
 // in [0,1)). With the defaults that is about 35 tries in five days. A try is put
-// at the moment when the delay notice is due, and at the end, so that the
+// at the moment when the delay notice is due (zero: never), and at the end, so that the
 // sender is told in time and of the latest state. It is after expires only when
 // that is less than FirstRetry away.
-func (o *Options) nextAttempt(attempts int, created, expires, now time.Time, random float64) time.Time {
+func (o *Options) nextAttempt(attempts int, notice, expires, now time.Time, random float64) time.Time {
 	interval := o.FirstRetry
 	for i := 1; i < attempts && interval < o.MaxRetry; i++ {
 		interval *= 2
@@ -21,11 +21,7 @@ func (o *Options) nextAttempt(attempts int, created, expires, now time.Time, ran
 	interval = min(interval, o.MaxRetry)
 	interval += time.Duration(random * jitter * float64(interval))
 	next := now.Add(interval)
-	marks := []time.Time{expires}
-	if o.DelayNotice > 0 {
-		marks = append(marks, created.Add(o.DelayNotice))
-	}
-	for _, mark := range marks {
+	for _, mark := range [...]time.Time{expires, notice} {
 		if mark.After(now) && next.After(mark) {
 			next = mark
 			if soonest := now.Add(o.FirstRetry); next.Before(soonest) {
@@ -36,7 +32,11 @@ func (o *Options) nextAttempt(attempts int, created, expires, now time.Time, ran
 	return next
 }
 
-// noticeDue reports whether the sender of a message is to be told that it takes long.
-func (o *Options) noticeDue(created, now time.Time) bool {
-	return o.DelayNotice > 0 && !now.Before(created.Add(o.DelayNotice))
+// noticeAt is when the sender of a message that set off then is told that it takes
+// long; zero is never.
+func (o *Options) noticeAt(began time.Time) time.Time {
+	if o.DelayNotice <= 0 {
+		return time.Time{}
+	}
+	return began.Add(o.DelayNotice)
 }

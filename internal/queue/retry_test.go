@@ -27,7 +27,7 @@ func TestScheduleProperties(t *testing.T) {
 		expires := created.Add(o.ExpireAfter)
 		now := created
 		for n := 1; now.Before(expires); n++ {
-			next := o.nextAttempt(n, created, expires, now, rapid.Float64Range(0, 0.999).Draw(t, "random"))
+			next := o.nextAttempt(n, o.noticeAt(created), expires, now, rapid.Float64Range(0, 0.999).Draw(t, "random"))
 			wait := next.Sub(now)
 			if wait < o.FirstRetry {
 				t.Fatalf("try %d comes after %v, sooner than %v", n+1, wait, o.FirstRetry)
@@ -54,6 +54,9 @@ func TestRowsComeBack(t *testing.T) {
 			state: rapid.SampledFrom([]State{Ready, Waiting, Held}).Draw(t, "state"),
 			drop:  rapid.Bool().Draw(t, "drop"), notified: rapid.Bool().Draw(t, "notified"),
 			next: time.Unix(0, rapid.Int64Range(1, 1<<61).Draw(t, "next")),
+		}
+		if rapid.Bool().Draw(t, "rrvs") {
+			r.rcpt.RRVS, r.rcpt.RRVSContinue = time.Unix(rapid.Int64Range(1, 1<<33).Draw(t, "since"), 0).UTC(), rapid.Bool().Draw(t, "continue")
 		}
 		for range rapid.IntRange(0, 30).Draw(t, "tries") {
 			r.tried(time.Unix(0, 1), &courier.Outcome{

@@ -31,10 +31,11 @@ const (
 	rowEntry   = 'e'
 )
 
-// Forms of the rows. A message row of form 1 had no stream and no priority.
+// Forms of the rows. A message row of form 1 had no stream and no
+// priority, one of form 2 no notice.
 const (
 	rowVersion     = 1 // of entry rows
-	messageVersion = 2
+	messageVersion = 3
 )
 
 // MaxPrepend is the longest Prepend of a recipient, in bytes.
@@ -90,6 +91,9 @@ type head struct {
 	// What decides its turn and its source.
 	stream   envelope.Stream
 	priority int
+	// notice is when its sender is told that it takes long; zero is some time
+	// after created, as configured.
+	notice time.Time
 }
 
 var streams = []envelope.Stream{envelope.Person, envelope.Transactional, envelope.Bulk}
@@ -121,13 +125,14 @@ func encodeMessage(h *head, m *Message) ([]byte, error) {
 	b = appendString(b, h.from.Domain)
 	b = append(b, byte(max(slices.Index(streams, h.stream), 0)))
 	b = binary.AppendVarint(b, int64(h.priority))
+	b = appendTime(b, h.notice)
 	return append(b, text...), nil
 }
 
 func decodeHead(b []byte) (h head, text []byte, err error) {
 	d := decoder{b: b}
 	version := d.byte()
-	if version != 1 && version != messageVersion {
+	if version < 1 || version > messageVersion {
 		return head{}, nil, errRow
 	}
 	h.body = d.ref()
@@ -138,6 +143,9 @@ func decodeHead(b []byte) (h head, text []byte, err error) {
 	if version > 1 {
 		h.stream = streams[min(int(d.byte()), len(streams)-1)]
 		h.priority = int(d.varint())
+	}
+	if version > 2 {
+		h.notice = d.time()
 	}
 	if d.bad {
 		return head{}, nil, errRow
@@ -215,13 +223,18 @@ func (r *row) encode() []byte {
 		b = appendString(b, a.Host)
 		b = appendString(b, a.Result)
 	}
-	return appendField(b, fieldVerdicts, r.appendVerdicts(nil))
+	b = appendField(b, fieldVerdicts, r.appendVerdicts(nil))
+	if !r.rcpt.RRVS.IsZero() {
+		b = appendField(b, fieldRRVS, r.appendRRVS(nil))
+	}
+	return b
 }
 
 // Fields that came later stand at the end of an entry row: a byte that names
 // the field, and its value as a string. Those not known are passed over.
 const (
 	fieldVerdicts = 'v'
+	fieldRRVS     = 'r'
 )
 
 func appendField(b []byte, field byte, value []byte) []byte {
@@ -235,6 +248,8 @@ func (r *row) readFields(d *decoder) {
 		switch field {
 		case fieldVerdicts:
 			r.readVerdicts([]byte(value))
+		case fieldRRVS:
+			r.readRRVS([]byte(value))
 		}
 	}
 }

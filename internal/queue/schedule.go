@@ -36,6 +36,7 @@ func (q *Queue) park(e *entry) {
 func (q *Queue) makeReady(e *entry) {
 	q.park(e)
 	q.setState(e, sReady)
+	e.set(fSender, false)
 	if at := q.mark(e, q.now()); at != 0 {
 		q.setTimer(e, at)
 	}
@@ -69,6 +70,7 @@ func (q *Queue) add(f *fresh) {
 		e.dest.count++
 		e.set(fNotified, r.notified)
 		e.set(fDropping, r.drop)
+		e.set(fSender, r.state == Waiting && r.attempts == 0 && e.due > now)
 		switch {
 		case r.state == Held:
 			q.setState(e, sHeld)
@@ -108,7 +110,7 @@ func (q *Queue) messageOf(msg id.ID, h *head) (*message, bool) {
 	key, ok := msg.Pack()
 	return &message{
 		key: key, null: h.from.IsZero(), band: bandOf(h.stream, h.priority), body: h.body, size: h.size,
-		created: momentOf(h.created), expires: momentOf(h.expires), sender: q.senderHash(h.from),
+		created: momentOf(h.created), expires: momentOf(h.expires), notice: momentOf(q.noticeOf(h)), sender: q.senderHash(h.from),
 	}, ok
 }
 

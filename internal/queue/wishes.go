@@ -1,0 +1,77 @@
+package queue
+
+import (
+	"time"
+
+	"posthouse/internal/courier"
+	"posthouse/internal/envelope"
+)
+
+// What senders ask of the schedule.
+
+// setTimes sets when a message is given up and when its sender is told of a
+// delay. Both count from its release, if the sender holds it (FUTURERELEASE, RFC
+// 4865 section 6). A deadline (DELIVERBY, RFC 2852 section 4) is the end if the
+// message is to be returned then, and the time of the notice otherwise.
+func (q *Queue) setTimes(h *head, env *envelope.Envelope) {
+	began := h.created
+	if env.HoldUntil.After(began) {
+		began = env.HoldUntil
+		h.notice = q.opt.noticeAt(began)
+	}
+	h.expires = began.Add(q.opt.ExpireAfter)
+	switch by := env.DeliverBy; env.ByMode {
+	case envelope.ByReturn:
+		if by.Before(h.expires) {
+			h.expires = by
+		}
+	case envelope.ByNotify:
+		h.notice = by
+	}
+}
+
+// noticeOf is when the sender is told of a delay; zero is never.
+func (q *Queue) noticeOf(h *head) time.Time {
+	if h.notice.IsZero() {
+		return q.opt.noticeAt(h.created)
+	}
+	return h.notice
+}
+
+// inTime moves a try that would come after the deadline to it.
+func inTime(next, now time.Time, env *envelope.Envelope) time.Time {
+	if by := env.DeliverBy; by.After(now) && next.After(by) {
+		return by
+	}
+	return next
+}
+
+// tellsOfRelaying reports whether the sender is to be told that the next server
+// has the message: it asked to hear of success, and that server will not tell
+// (RFC 3461 section 5.2.2), or it set a deadline that the server does not know,
+// or wants to follow a message that has one (RFC 2852 section 4).
+func tellsOfRelaying(env *envelope.Envelope, r *envelope.Rcpt, o *courier.Outcome) bool {
+	if r.Notifies(envelope.NotifySuccess) && !o.DSN {
+		return true
+	}
+	if env.DeliverBy.IsZero() || env.ByMode != envelope.ByNotify && !env.ByTrace || !r.Notifies(envelope.NotifyDelay) {
+		return false
+	}
+	return env.ByTrace || !o.DeliverBy
+}
+
+// RRVS of a recipient (RFC 7293) in its row: the time, and a byte for "C".
+
+func (r *row) appendRRVS(b []byte) []byte {
+	b = appendTime(b, r.rcpt.RRVS)
+	if r.rcpt.RRVSContinue {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}
+
+func (r *row) readRRVS(b []byte) {
+	d := decoder{b: b}
+	r.rcpt.RRVS = d.time().UTC()
+	r.rcpt.RRVSContinue = d.byte() == 1
+}
