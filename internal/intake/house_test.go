@@ -170,6 +170,7 @@ func (h *house) call(mode smtpd.Mode) *client {
 	if mode == smtpd.LMTP {
 		cfg.Door, hello = "lmtp", "LHLO client.test"
 	}
+	cfg.Clock = h.clock
 	s := smtpd.New(cfg, doorHandler{h})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	h.must(err)

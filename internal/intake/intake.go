@@ -183,7 +183,13 @@ func (in *Intake) route(ctx context.Context, env *envelope.Envelope) (*route, er
 	r := &route{errs: make([]error, n), expanded: make([]bool, n)}
 	accounts := make(map[id.Account]*local, n)
 	elsewhere := make(map[string]bool)
+	held := env.HoldUntil.After(env.Received) && in.opt.Catch == nil
 	for i, rcpt := range env.Rcpts {
+		if held {
+			// The queue brings it to us again at its time (see Inward).
+			r.addRemote(elsewhere, i, rcpt, directory.Target{Address: rcpt.To})
+			continue
+		}
 		targets, err := in.resolve(ctx, rcpt.To)
 		if errors.Is(err, directory.ErrNotLocal) {
 			targets, err = []directory.Target{{Address: rcpt.To}}, nil

@@ -248,7 +248,10 @@ func (c *change) event(kind journal.Kind, detail ...string) {
 			detail = append(detail, "enhanced", c.o.Enhanced.String())
 		}
 		if c.o.Host != "" {
-			detail = append(detail, "host", c.o.Host, "addr", c.o.Addr.String())
+			detail = append(detail, "host", c.o.Host)
+		}
+		if c.o.Addr.IsValid() {
+			detail = append(detail, "addr", c.o.Addr.String())
 		}
 		if c.o.TLS != "" {
 			detail = append(detail, "tls", c.o.TLS, "tls_verified", strconv.FormatBool(c.o.Verified))

@@ -65,6 +65,7 @@ type Server struct {
 	courier  *courier.Courier
 	outbound *outboundTLS
 	intake   *intake.Intake
+	inward   *intake.Inward
 	api      *admin.House
 	http     *httpd.Server
 	doors    []door
@@ -143,13 +144,14 @@ func (s *Server) openQueue(ctx context.Context, resolver dns.Resolver) error {
 		return err
 	}
 	s.courier = c
+	s.inward = intake.NewInward(c)
 	notice := s.cfg.Outbound.DelayNotice.Duration
 	if notice == 0 {
 		notice = -1 // never
 	}
 	s.queue = queue.New(queue.Options{
 		DB: s.ground.db, Bodies: s.ground.bodies, Counts: s.ground.counts, Journal: s.ground.journal,
-		Courier: c, Clock: s.ground.clock, Log: s.log, Hostname: s.cfg.Hostname, Observer: s.metrics,
+		Courier: s.inward, Clock: s.ground.clock, Log: s.log, Hostname: s.cfg.Hostname, Observer: s.metrics,
 		FirstRetry: s.cfg.Outbound.Retry.Duration, ExpireAfter: s.cfg.Outbound.GiveUp.Duration, DelayNotice: notice,
 	})
 	return nil
@@ -173,6 +175,7 @@ func (s *Server) openIntake(ctx context.Context) error {
 		opt.Catch = &intake.Catch{Account: account.ID, Mailbox: c.Mailbox}
 	}
 	s.intake = intake.New(opt)
+	s.inward.SetIntake(s.intake)
 	s.queue.SetReporter(s.intake)
 	return nil
 }
