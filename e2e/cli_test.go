@@ -63,6 +63,16 @@ func TestBadConfiguration(t *testing.T) {
 	}
 }
 
+// A file that a key names is missed before anything starts.
+func TestNoClientCA(t *testing.T) {
+	h := NewHouse(t, "127.0.0.1", "mx.example.test", "")
+	t.Setenv("POSTHOUSE_AUTH_CLIENT_CA", filepath.Join(h.Dir, "none.pem"))
+	_, errs, status := run(t, "", "serve", "--config", h.Config)
+	if status != 1 || !strings.Contains(errs, "auth.client_ca: ") || !strings.Contains(errs, "none.pem") {
+		t.Errorf("status %d: %s", status, errs)
+	}
+}
+
 // The same commands work with a server and without one.
 func TestCommands(t *testing.T) {
 	h := NewHouse(t, "127.0.0.1", "mx.example.test", "", "alice@"+Domain)

@@ -3,6 +3,7 @@ package certs
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"path/filepath"
 	"slices"
@@ -79,6 +80,15 @@ func (a *acmeSource) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, 
 		return cert, nil
 	}
 	return a.fallback.certificate(hello)
+}
+
+func (a *acmeSource) leaf() *x509.Certificate {
+	for _, cert := range a.cache.AllMatchingCertificates(a.names[0]) {
+		if cert.Leaf != nil && !cert.Expired() { // those of challenges have none
+			return cert.Leaf
+		}
+	}
+	return a.fallback.leaf()
 }
 
 // reload looks whether another process has fetched a certificate.

@@ -50,6 +50,7 @@ type Manager struct {
 // source is one mode.
 type source interface {
 	certificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	leaf() *x509.Certificate // nil while there is none
 	reload() error
 	close() error
 }
@@ -105,6 +106,9 @@ func (m *Manager) serverConfig() *tls.Config {
 // TLS is the configuration for every listener of the house. Clone it before
 // changing it.
 func (m *Manager) TLS() *tls.Config { return m.config }
+
+// Leaf is the certificate that the house shows now.
+func (m *Manager) Leaf() *x509.Certificate { return m.source.leaf() }
 
 // HTTPChallenge puts the answers to HTTP-01 challenges (RFC 8555 section 8.3)
 // before h; without ACME it is h.

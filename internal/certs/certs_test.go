@@ -241,6 +241,9 @@ func fetch(t *testing.T, challenge string) {
 	if _, err := handshake(t, l, &tls.Config{ServerName: "", InsecureSkipVerify: true}); err != nil {
 		t.Errorf("without a name: %v", err)
 	}
+	if leaf := mustHandshake(t, l, "mx.example.test"); !leaf.Equal(m.Leaf()) {
+		t.Errorf("Leaf gives another certificate than is shown")
+	}
 }
 
 func TestACMEOverHTTP(t *testing.T) { fetch(t, "http-01") }

@@ -2,6 +2,7 @@ package certs
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"os"
 	"sync"
@@ -85,6 +86,12 @@ func (f *files) read(state [2]fileState) error {
 		f.opt.Log.Info("read a new certificate", "file", f.opt.Cert, "until", cert.Leaf.NotAfter)
 	}
 	return nil
+}
+
+func (f *files) leaf() *x509.Certificate {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.cert.Leaf
 }
 
 func (f *files) reload() error {

@@ -121,6 +121,12 @@ func (s *selfSigned) encode() ([]byte, error) {
 	return append(text, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...), nil
 }
 
+func (s *selfSigned) leaf() *x509.Certificate {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cert.Leaf
+}
+
 // certificate gives the certificate, a new one when its time comes near.
 func (s *selfSigned) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	s.mu.Lock()

@@ -94,6 +94,25 @@ type Auth struct {
 	HashMemory Size `toml:"hash_memory"`
 	// CacheFor is how long a verified password is remembered, at least "1s". Default: "5m".
 	CacheFor Duration `toml:"cache_for"`
+	// ClientCA is a PEM file with the authorities whose client certificates log in
+	// (SASL EXTERNAL), as the account of a mail address in them (rfc822Name). Read
+	// at start. Default: no client is asked for a certificate.
+	ClientCA string `toml:"client_ca"`
+	// OIDC is the issuer whose tokens log in.
+	OIDC OIDC `toml:"oidc"`
+}
+
+// OIDC is an issuer of tokens, with which clients log in by OAUTHBEARER and
+// XOAUTH2.
+type OIDC struct {
+	// Issuer is its URL, https (http for loopback), exactly as its tokens name it:
+	// below it is /.well-known/openid-configuration. Default: no tokens are taken.
+	Issuer string `toml:"issuer"`
+	// Audience is whom tokens must be for: the client id or resource that the
+	// issuer writes into "aud". Needed with issuer.
+	Audience string `toml:"audience"`
+	// Claim holds the mail address of the account in a token. Default: "email".
+	Claim string `toml:"claim"`
 }
 
 // SMTP is how SMTP and LMTP clients are held to the protocol.
@@ -252,7 +271,7 @@ func Default() *Config {
 	return &Config{
 		Data: "/var/lib/posthouse",
 		TLS:  TLS{Mode: ModeSelfSigned, ACMEAgree: true},
-		Auth: Auth{HashMemory: 256 << 20, CacheFor: Duration{5 * time.Minute}},
+		Auth: Auth{HashMemory: 256 << 20, CacheFor: Duration{5 * time.Minute}, OIDC: OIDC{Claim: "email"}},
 		SMTP: SMTP{BareNewlines: BareRefuse, GreetDelay: Duration{300 * time.Millisecond}, ErrorDelay: Duration{time.Second}},
 		Limits: Limits{
 			MessageSize: 50 << 20, Recipients: 1000,

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"posthouse/internal/listen"
+	"posthouse/internal/oidc"
 	"posthouse/internal/smtp"
 )
 
@@ -27,6 +28,7 @@ func (v *validator) all() error {
 	v.general()
 	v.listen()
 	v.tls()
+	v.oidc()
 	v.smtp()
 	v.limits()
 	v.outbound()
@@ -128,6 +130,21 @@ func (v *validator) listen() {
 			}
 			taken[a.String()] = f.key
 		}
+	}
+}
+
+func (v *validator) oidc() {
+	o := &v.c.Auth.OIDC
+	switch u, err := url.Parse(o.Issuer); {
+	case o.Issuer == "" && o.Audience != "":
+		v.fail("auth.oidc.audience", "there is no issuer")
+	case o.Issuer == "":
+	case err != nil || !oidc.SafeURL(u) || u.RawQuery != "" || u.Fragment != "":
+		v.fail("auth.oidc.issuer", "%q is not an https URL", o.Issuer)
+	case o.Audience == "":
+		v.fail("auth.oidc.audience", "an issuer needs an audience: tokens for others must not log in here")
+	case o.Claim == "":
+		v.fail("auth.oidc.claim", "want the name of a claim")
 	}
 }
 

@@ -49,9 +49,11 @@ func (d *Directory) AddAccount(ctx context.Context, addr smtp.Address, password 
 	}
 	form := accountForm{Form: rowForm, Tenant: tenant, Address: addr, Created: im.clock.Now().UTC()}
 	if password != "" {
-		if err := im.login.newSecrets(ctx, &form, password); err != nil {
+		secrets, err := im.login.newSecrets(ctx, password)
+		if err != nil {
 			return Account{}, err
 		}
+		form.secretForm = secrets
 	}
 	im.writing.Lock()
 	defer im.writing.Unlock()
@@ -139,12 +141,12 @@ func (d *Directory) SetPassword(ctx context.Context, addr smtp.Address, password
 	if _, ok := im.ix.account(addr); !ok {
 		return ErrNotFound
 	}
-	var secrets accountForm
-	if err := im.login.newSecrets(ctx, &secrets, password); err != nil {
+	secrets, err := im.login.newSecrets(ctx, password)
+	if err != nil {
 		return err
 	}
 	return im.changeAccount(ctx, addr, true, func(f *accountForm) error {
-		f.Hash, f.Scram = secrets.Hash, secrets.Scram
+		f.secretForm = secrets
 		return nil
 	})
 }

@@ -95,7 +95,7 @@ type Attempt struct {
 	Door   string
 }
 
-// ScramSecret is what SCRAM-SHA-256 needs of an account (RFC 5802 section 3).
+// ScramSecret is what SCRAM needs of an account (RFC 5802 section 3).
 type ScramSecret struct {
 	Salt       []byte
 	Iterations int

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"net/netip"
 	"runtime"
@@ -91,6 +92,9 @@ func (l *logins) refused(at attempt) (wait time.Duration, refused bool) {
 	}
 	now := l.d.clock.Now()
 	one, no1 := l.addresses.look(at.network, now)
+	if at.name == "" { // a token may come without
+		return one, no1
+	}
 	two, no2 := l.accounts.look(at.name, now)
 	return max(one, two), no1 || no2
 }
@@ -101,7 +105,9 @@ func (l *logins) failed(at attempt) {
 	}
 	now := l.d.clock.Now()
 	l.addresses.failed(at.network, now)
-	l.accounts.failed(at.name, now)
+	if at.name != "" {
+		l.accounts.failed(at.name, now)
+	}
 }
 
 // slow waits as the failures so far demand; ErrThrottled beyond the limit.
@@ -190,12 +196,18 @@ func (l *logins) verifyOnce(ctx context.Context, key credentialKey, at attempt, 
 	}
 }
 
-// verify hashes, with the account's hash or with the dummy, and renews a hash
-// that is cheaper than new ones.
+// verify hashes, with the account's hash or with the dummy, and renews what an
+// older release has kept of the password.
 func (l *logins) verify(ctx context.Context, at attempt, password string) (bool, error) {
-	hash, stored, err := l.hashOf(ctx, at.entry)
+	form, err := l.form(ctx, at.entry)
 	if err != nil {
 		return false, err
+	}
+	hash := l.dummy
+	if form.Hash != "" {
+		if hash, err = parseHash(form.Hash); err != nil {
+			return false, err
+		}
 	}
 	share := l.share(hash.hashParams)
 	if err := l.memory.Acquire(ctx, share); err != nil {
@@ -204,21 +216,11 @@ func (l *logins) verify(ctx context.Context, at attempt, password string) (bool,
 	right := hash.verify(password)
 	l.memory.Release(share)
 	l.giveBack.hashed()
-	right = right && stored != ""
-	if right && hash.hashParams != newParams {
-		l.renew(ctx, at.entry, stored, password)
+	right = right && form.Hash != ""
+	if right {
+		l.renew(ctx, at.entry, form.secretForm, hash.hashParams, password)
 	}
 	return right, nil
-}
-
-// hashOf reads an account's hash; the dummy, and stored "", when there is none.
-func (l *logins) hashOf(ctx context.Context, e *accountEntry) (h passwordHash, stored string, err error) {
-	form, err := l.form(ctx, e)
-	if err != nil || form.Hash == "" {
-		return l.dummy, "", err
-	}
-	h, err = parseHash(form.Hash)
-	return h, form.Hash, err
 }
 
 // form reads an account's row; a zero form for an unknown login.
@@ -236,25 +238,34 @@ func (l *logins) form(ctx context.Context, e *accountEntry) (form accountForm, e
 // errChanged means that the password is not the one that was verified any more.
 var errChanged = errors.New("directory: password changed meanwhile")
 
-// renew stores a hash with today's parameters. It may fail: the old one is good.
-func (l *logins) renew(ctx context.Context, e *accountEntry, stored, password string) {
-	var fresh accountForm
-	if l.newSecrets(ctx, &fresh, password) != nil {
+// renew stores a hash with today's parameters, and SCRAM secrets that are missing.
+// It may fail: what there was is good.
+func (l *logins) renew(ctx context.Context, e *accountEntry, stored secretForm, params hashParams, password string) {
+	fresh, err := stored, error(nil)
+	switch {
+	case params != newParams:
+		fresh, err = l.newSecrets(ctx, password)
+	case stored.Scram == nil || stored.ScramSHA1 == nil:
+		err = l.addScram(&fresh, password)
+	default:
+		return
+	}
+	if err != nil {
 		return
 	}
 	_ = l.d.changeAccount(ctx, e.account.Address, false, func(f *accountForm) error {
-		if f.Hash != stored {
+		if f.Hash != stored.Hash {
 			return errChanged
 		}
-		f.Hash, f.Scram = fresh.Hash, fresh.Scram
+		f.secretForm = fresh
 		return nil
 	})
 }
 
-// Scram begins a SCRAM exchange: the account's secret, or for an unknown login a
-// made-up one that is always the same for that login. ErrThrottled. The outcome
-// goes to ScramDone.
-func (d *Directory) Scram(ctx context.Context, a Attempt) (ScramSecret, error) {
+// Scram begins a SCRAM exchange: the account's secret for a hash (crypto.SHA1 or
+// crypto.SHA256), or for a login without one a made-up secret that is always the
+// same for that login. ErrThrottled. The outcome goes to Finish.
+func (d *Directory) Scram(ctx context.Context, a Attempt, hash crypto.Hash) (ScramSecret, error) {
 	l := d.impl.login
 	at := l.attempt(a)
 	if err := l.slow(ctx, at); err != nil {
@@ -264,20 +275,32 @@ func (d *Directory) Scram(ctx context.Context, a Attempt) (ScramSecret, error) {
 	if err != nil {
 		return ScramSecret{}, err
 	}
-	if form.Scram != nil {
-		return ScramSecret(*form.Scram), nil
+	if secret := form.scram(hash); secret != nil {
+		return ScramSecret(*secret), nil
 	}
 	// The salt must be the same at every attempt, as an account's is; the keys
 	// are shown to nobody.
-	salt := mac(l.salt, "salt", at.name)[:16]
+	salt := "salt"
+	if hash != crypto.SHA256 {
+		salt += hash.String()
+	}
 	return ScramSecret{
-		Salt: salt, Iterations: l.scramIterations,
-		StoredKey: mac(l.cache.secret, "stored", at.name), ServerKey: mac(l.cache.secret, "server", at.name),
+		Salt: mac(l.salt, salt, at.name)[:16], Iterations: l.scramIterations,
+		StoredKey: mac(l.cache.secret, "stored", at.name)[:hash.Size()],
+		ServerKey: mac(l.cache.secret, "server", at.name)[:hash.Size()],
 	}, nil
 }
 
-// ScramDone records the outcome of an exchange, and on success gives the account.
-func (d *Directory) ScramDone(ctx context.Context, a Attempt, ok bool) (Account, error) {
+// Begin begins a login that is judged elsewhere, by a certificate or a token: it
+// waits as the failures so far demand. ErrThrottled. The outcome goes to Finish.
+func (d *Directory) Begin(ctx context.Context, a Attempt) error {
+	l := d.impl.login
+	return l.slow(ctx, l.attempt(a))
+}
+
+// Finish records the outcome of a login that Scram or Begin began, and on success
+// gives the account; ErrBadLogin when there is none.
+func (d *Directory) Finish(ctx context.Context, a Attempt, ok bool) (Account, error) {
 	l := d.impl.login
 	at := l.attempt(a)
 	if _, refused := l.refused(at); refused { // many exchanges at one time

@@ -2,9 +2,9 @@ package directory
 
 import (
 	"context"
+	"crypto"
 	"crypto/hmac"
 	"crypto/pbkdf2"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -249,14 +249,14 @@ func TestOldHashesAreRenewed(t *testing.T) {
 	enc := base64.RawStdEncoding.EncodeToString
 	cheap := "$argon2id$v=19$m=64,t=1,p=1$" + enc(salt) + "$" + enc(argon2.IDKey([]byte("secret"), salt, 1, 64, 1, 32))
 	h.must(h.impl.changeAccount(t.Context(), alice.Address, true, func(f *accountForm) error {
-		f.Hash, f.Scram = cheap, nil
+		f.Hash, f.Scram, f.ScramSHA1 = cheap, nil, nil
 		return nil
 	}))
 	h.must(h.login("alice@a.test", "secret", far))
 	var form accountForm
 	h.must(h.impl.read(t.Context(), accountRow(alice.ID), &form))
-	if !strings.HasPrefix(form.Hash, "$argon2id$v=19$m=19456,t=2,p=1$") || form.Scram == nil {
-		t.Errorf("still %s, %v", form.Hash, form.Scram)
+	if !strings.HasPrefix(form.Hash, "$argon2id$v=19$m=19456,t=2,p=1$") || form.Scram == nil || form.ScramSHA1 == nil {
+		t.Errorf("still %s, %v, %v", form.Hash, form.Scram, form.ScramSHA1)
 	}
 	h.impl.login.cache.forget(alice.ID)
 	h.must(h.login("alice@a.test", "secret", far))
@@ -276,47 +276,129 @@ func TestParseHash(t *testing.T) {
 	}
 }
 
+// fits checks a secret against what a client computes (RFC 5802 section 3).
+func fits(t *testing.T, hash crypto.Hash, password string, s ScramSecret) bool {
+	t.Helper()
+	salted, err := pbkdf2.Key(hash.New, password, s.Salt, s.Iterations, hash.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := hmac.New(hash.New, salted)
+	m.Write([]byte("Client Key"))
+	stored := hash.New()
+	stored.Write(m.Sum(nil))
+	return hmac.Equal(stored.Sum(nil), s.StoredKey)
+}
+
+// Accounts of releases without SCRAM-SHA-1 get their secret when they show the
+// password; nothing else of theirs changes.
+func TestScramSHA1ForOldAccounts(t *testing.T) {
+	h := newHouse(t, Options{})
+	h.domain("a.test")
+	alice := h.account("alice@a.test", "secret")
+	h.must(h.impl.changeAccount(t.Context(), alice.Address, true, func(f *accountForm) error {
+		f.ScramSHA1 = nil
+		return nil
+	}))
+	var before, after accountForm
+	h.must(h.impl.read(t.Context(), accountRow(alice.ID), &before))
+	a := Attempt{Login: "alice@a.test", Remote: far}
+	s, err := h.Scram(t.Context(), a, crypto.SHA1)
+	h.must(err)
+	if fits(t, crypto.SHA1, "secret", s) {
+		t.Error("a secret out of nothing")
+	}
+	if err := h.login("alice@a.test", "wrong", far); !errors.Is(err, ErrBadLogin) {
+		t.Fatal(err)
+	}
+	h.must(h.login("alice@a.test", "secret", far))
+	s, err = h.Scram(t.Context(), a, crypto.SHA1)
+	h.must(err)
+	if !fits(t, crypto.SHA1, "secret", s) {
+		t.Error("no secret after the login")
+	}
+	h.must(h.impl.read(t.Context(), accountRow(alice.ID), &after))
+	after.ScramSHA1 = nil
+	if !reflect.DeepEqual(before, after) {
+		t.Errorf("%+v became %+v", before, after)
+	}
+}
+
+// Logins by token or certificate are slowed down as others are; one without a
+// name does not count for all others without a name.
+func TestJudgedElsewhere(t *testing.T) {
+	h := newHouse(t, Options{})
+	h.domain("a.test")
+	alice := h.account("alice@a.test", "secret")
+	a := Attempt{Login: "alice@a.test", Remote: far}
+	h.must(h.Begin(t.Context(), a))
+	if got, err := h.Finish(t.Context(), a, true); err != nil || got.ID != alice.ID {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := h.Finish(t.Context(), Attempt{Login: "nobody@a.test", Remote: far}, true); !errors.Is(err, ErrBadLogin) {
+		t.Errorf("a token for nobody: %v", err)
+	}
+	for range addressLimit {
+		if _, err := h.Finish(t.Context(), Attempt{Remote: far}, false); !errors.Is(err, ErrBadLogin) && !errors.Is(err, ErrThrottled) {
+			t.Fatal(err)
+		}
+	}
+	if err := h.Begin(t.Context(), Attempt{Remote: far}); !errors.Is(err, ErrThrottled) {
+		t.Errorf("after many failures: %v", err)
+	}
+	for i := range 2 * accountLimit {
+		from := netip.AddrFrom4([4]byte{198, 51, 100, byte(i)})
+		if _, err := h.Finish(t.Context(), Attempt{Remote: from}, false); !errors.Is(err, ErrBadLogin) {
+			t.Fatal(err)
+		}
+	}
+	h.must(h.Begin(t.Context(), Attempt{Remote: netip.MustParseAddr("203.0.113.9")}))
+}
+
 func TestScram(t *testing.T) {
 	h := newHouse(t, Options{})
 	h.domain("a.test")
 	alice := h.account("alice@a.test", "secret")
 	a := Attempt{Login: "Alice@a.test", Remote: far}
-	s, err := h.Scram(t.Context(), a)
-	h.must(err)
-	// What a client computes (RFC 5802 section 3) must fit what we keep.
-	salted, err := pbkdf2.Key(sha256.New, "secret", s.Salt, s.Iterations, 32)
-	h.must(err)
-	m := hmac.New(sha256.New, salted)
-	m.Write([]byte("Client Key"))
-	stored := sha256.Sum256(m.Sum(nil))
-	if !hmac.Equal(stored[:], s.StoredKey) || s.Iterations < 4096 {
-		t.Errorf("%+v", s)
+	for _, hash := range []crypto.Hash{crypto.SHA1, crypto.SHA256} {
+		s, err := h.Scram(t.Context(), a, hash)
+		h.must(err)
+		if !fits(t, hash, "secret", s) || s.Iterations < 4096 {
+			t.Errorf("%s: %+v", hash, s)
+		}
+		made, err := h.Scram(t.Context(), Attempt{Login: "nobody@a.test", Remote: far}, hash)
+		h.must(err)
+		if len(made.Salt) != len(s.Salt) || len(made.StoredKey) != len(s.StoredKey) || len(made.ServerKey) != len(s.ServerKey) {
+			t.Errorf("%s: made up: %+v", hash, made)
+		}
 	}
-	if got, err := h.ScramDone(t.Context(), a, true); err != nil || got.ID != alice.ID {
+	s, err := h.Scram(t.Context(), a, crypto.SHA256)
+	h.must(err)
+	if got, err := h.Finish(t.Context(), a, true); err != nil || got.ID != alice.ID {
 		t.Errorf("%+v, %v", got, err)
 	}
 	// An unknown login looks like a known one, today and after a restart.
 	b := Attempt{Login: "nobody@a.test", Remote: far}
-	one, err := h.Scram(t.Context(), b)
+	one, err := h.Scram(t.Context(), b, crypto.SHA256)
 	h.must(err)
-	two, err := h.Scram(t.Context(), Attempt{Login: "other@a.test", Remote: far})
+	two, err := h.Scram(t.Context(), Attempt{Login: "other@a.test", Remote: far}, crypto.SHA256)
 	h.must(err)
 	h.close()
 	h.open()
-	again, err := h.Scram(t.Context(), b)
+	again, err := h.Scram(t.Context(), b, crypto.SHA256)
 	h.must(err)
 	if len(one.Salt) != len(s.Salt) || one.Iterations != s.Iterations || string(one.Salt) == string(two.Salt) || string(one.Salt) != string(again.Salt) {
 		t.Errorf("made up: %+v, %+v, %+v", one, two, again)
 	}
 	for range addressLimit {
-		if _, err := h.ScramDone(t.Context(), b, false); !errors.Is(err, ErrBadLogin) {
+		if _, err := h.Finish(t.Context(), b, false); !errors.Is(err, ErrBadLogin) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := h.Scram(t.Context(), a); !errors.Is(err, ErrThrottled) {
+	if _, err := h.Scram(t.Context(), a, crypto.SHA256); !errors.Is(err, ErrThrottled) {
 		t.Errorf("after many failures: %v", err)
 	}
-	if _, err := h.ScramDone(t.Context(), a, true); !errors.Is(err, ErrThrottled) {
+	if _, err := h.Finish(t.Context(), a, true); !errors.Is(err, ErrThrottled) {
 		t.Errorf("an exchange begun before: %v", err)
 	}
 }

@@ -2,9 +2,11 @@ package directory
 
 import (
 	"context"
+	"crypto"
 	"crypto/hmac"
 	"crypto/pbkdf2"
 	"crypto/rand"
+	_ "crypto/sha1" // for SCRAM-SHA-1
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -106,18 +108,24 @@ func preparePassword(password string) (prepared string, ok bool) {
 }
 
 // newScram makes the secret of a password (RFC 5802 section 3).
-func newScram(password string, iterations int) (*scramForm, error) {
+func newScram(hash crypto.Hash, password string, iterations int) (*scramForm, error) {
 	s := &scramForm{Salt: make([]byte, 16), Iterations: iterations}
 	rand.Read(s.Salt) // never fails (crypto/rand)
-	salted, err := pbkdf2.Key(sha256.New, password, s.Salt, iterations, sha256.Size)
+	salted, err := pbkdf2.Key(hash.New, password, s.Salt, iterations, hash.Size())
 	if err != nil {
 		return nil, err
 	}
-	clientKey := mac(salted, "Client Key")
-	stored := sha256.Sum256(clientKey)
-	s.StoredKey = stored[:]
-	s.ServerKey = mac(salted, "Server Key")
+	h := hash.New()
+	h.Write(hmacOf(hash, salted, "Client Key"))
+	s.StoredKey = h.Sum(nil)
+	s.ServerKey = hmacOf(hash, salted, "Server Key")
 	return s, nil
+}
+
+func hmacOf(hash crypto.Hash, key []byte, text string) []byte {
+	h := hmac.New(hash.New, key)
+	h.Write([]byte(text))
+	return h.Sum(nil)
 }
 
 func mac(key []byte, parts ...string) []byte {
@@ -131,20 +139,32 @@ func mac(key []byte, parts ...string) []byte {
 	return h.Sum(nil)
 }
 
-// newSecrets puts the secrets of a new password into form.
-func (l *logins) newSecrets(ctx context.Context, form *accountForm, password string) error {
+// newSecrets makes the secrets of a new password.
+func (l *logins) newSecrets(ctx context.Context, password string) (form secretForm, err error) {
 	prepared, ok := preparePassword(password)
 	if !ok {
-		return fmt.Errorf("%w: a password is 1 to %d bytes of text (RFC 4013)", ErrInvalid, maxPassword)
+		return form, fmt.Errorf("%w: a password is 1 to %d bytes of text (RFC 4013)", ErrInvalid, maxPassword)
 	}
-	scram, err := newScram(prepared, l.scramIterations)
-	if err != nil {
-		return err
+	if err := l.addScram(&form, prepared); err != nil {
+		return form, err
 	}
 	if err := l.memory.Acquire(ctx, l.share(newParams)); err != nil {
-		return err
+		return form, err
 	}
 	defer l.memory.Release(l.share(newParams))
-	form.Hash, form.Scram = newHash(prepared).String(), scram
-	return nil
+	form.Hash = newHash(prepared).String()
+	return form, nil
+}
+
+// addScram makes the SCRAM secrets of a prepared password that are missing.
+func (l *logins) addScram(form *secretForm, prepared string) (err error) {
+	if form.Scram == nil {
+		if form.Scram, err = newScram(crypto.SHA256, prepared, l.scramIterations); err != nil {
+			return err
+		}
+	}
+	if form.ScramSHA1 == nil {
+		form.ScramSHA1, err = newScram(crypto.SHA1, prepared, l.scramIterations)
+	}
+	return err
 }

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"crypto"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -52,8 +53,22 @@ type accountForm struct {
 	Address smtp.Address `json:"address"`
 	Quota   int64        `json:"quota,omitempty"`
 	Created time.Time    `json:"created"`
-	Hash    string       `json:"hash,omitempty"` // argon2id, PHC
-	Scram   *scramForm   `json:"scram,omitempty"`
+	secretForm
+}
+
+// secretForm is what is kept of a password.
+type secretForm struct {
+	Hash      string     `json:"hash,omitempty"`       // argon2id, PHC
+	Scram     *scramForm `json:"scram,omitempty"`      // SHA-256
+	ScramSHA1 *scramForm `json:"scram_sha1,omitempty"` // accounts of older releases have none
+}
+
+// scram is the secret for a hash, nil when there is none.
+func (f *secretForm) scram(hash crypto.Hash) *scramForm {
+	if hash == crypto.SHA1 {
+		return f.ScramSHA1
+	}
+	return f.Scram
 }
 
 type scramForm struct {

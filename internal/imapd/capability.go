@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"posthouse/internal/imap"
-	"posthouse/internal/sasl"
 )
 
 // baseCapabilities is what is announced in every state. Each stands for
@@ -78,11 +77,15 @@ func (s *session) mechanisms() []string {
 	if !s.mayLogin() {
 		return nil
 	}
-	var state *tls.ConnectionState
-	if s.tls() {
-		state = s.conn.TLS()
+	return s.srv.cfg.SASL.Mechanisms(s.tlsState())
+}
+
+// tlsState is that of the connection, nil without TLS.
+func (s *session) tlsState() *tls.ConnectionState {
+	if !s.tls() {
+		return nil
 	}
-	return sasl.Mechanisms(state != nil, true, sasl.Bindable(state))
+	return s.conn.TLS()
 }
 
 // cmdCapability: RFC 9051 section 6.1.1.

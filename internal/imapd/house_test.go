@@ -3,6 +3,7 @@ package imapd
 import (
 	"bufio"
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -66,12 +67,20 @@ func (p people) Authenticate(_ context.Context, login, password string) (sasl.Id
 	return sasl.Identity{Account: n, Login: login}, nil
 }
 
-func (p people) Scram(context.Context, string) (sasl.ScramSecret, error) {
+func (p people) Scram(context.Context, string, crypto.Hash) (sasl.ScramSecret, error) {
 	return sasl.ScramSecret{}, errors.New("not here")
 }
 
 func (p people) ScramDone(context.Context, string, bool) (sasl.Identity, error) {
 	return sasl.Identity{}, errors.New("not here")
+}
+
+func (p people) External(context.Context, []string) (sasl.Identity, error) {
+	return sasl.Identity{}, sasl.ErrCredentials
+}
+
+func (p people) Bearer(context.Context, string, string) (sasl.Identity, error) {
+	return sasl.Identity{}, sasl.ErrCredentials
 }
 
 func newStore(t testing.TB) (*mailbox.Store, kv.Store) {

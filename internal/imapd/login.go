@@ -42,11 +42,7 @@ func (s *session) cmdAuthenticate(p *imap.Parser) (string, error) {
 	if !s.mayLogin() {
 		return "", refuse("[PRIVACYREQUIRED] AUTHENTICATE needs TLS")
 	}
-	info := sasl.Info{Ctx: s.ctx}
-	if s.tls() {
-		info.TLS = s.conn.TLS()
-	}
-	ex, err := sasl.New(mech, s.authenticator(), info)
+	ex, err := s.srv.cfg.SASL.Begin(s.ctx, mech, s.authenticator(), s.tlsState())
 	if err != nil {
 		return "", refuse("[CANNOT] Unsupported authentication mechanism")
 	}

@@ -36,6 +36,7 @@ type Config struct {
 	Version        string      // for ID
 	TLS            *tls.Config // for STARTTLS; nil: not offered
 	AllowPlaintext bool        // LOGIN and AUTHENTICATE without TLS, for loopback clients only
+	SASL           sasl.Policy // what AUTHENTICATE offers
 	MaxMessageSize int64       // APPENDLIMIT in bytes; default 50 MB
 	MaxSessions    int         // in all; default 20,000
 	MaxPerIP       int         // sessions per client address; default 100

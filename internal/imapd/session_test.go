@@ -12,7 +12,7 @@ func TestLogin(t *testing.T) {
 	h := newHouse(t)
 	h.dial().talk(`
 		C: a CAPABILITY
-		S: * CAPABILITY IMAP4rev2 IMAP4rev1 ~ AUTH=SCRAM-SHA-256 AUTH=PLAIN AUTH=LOGIN
+		S: * CAPABILITY IMAP4rev2 IMAP4rev1 ~ AUTH=SCRAM-SHA-256 AUTH=SCRAM-SHA-1 AUTH=PLAIN AUTH=LOGIN
 		S: a OK CAPABILITY completed
 		C: b SELECT INBOX
 		S: b BAD SELECT is not possible before login

@@ -3,6 +3,7 @@ package pop3d
 import (
 	"bufio"
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -73,8 +74,12 @@ func (p people) Authenticate(_ context.Context, login, pass string) (sasl.Identi
 	return identity(login)
 }
 
-func (p people) Scram(_ context.Context, login string) (sasl.ScramSecret, error) {
-	client, err := scram.SHA256.NewClient(login, password, "")
+func (p people) Scram(_ context.Context, login string, hash crypto.Hash) (sasl.ScramSecret, error) {
+	generator := scram.SHA256
+	if hash == crypto.SHA1 {
+		generator = scram.SHA1
+	}
+	client, err := generator.NewClient(login, password, "")
 	if err != nil {
 		return sasl.ScramSecret{}, err
 	}
@@ -87,6 +92,14 @@ func (p people) ScramDone(_ context.Context, login string, ok bool) (sasl.Identi
 		return sasl.Identity{}, sasl.ErrCredentials
 	}
 	return identity(login)
+}
+
+func (p people) External(context.Context, []string) (sasl.Identity, error) {
+	return sasl.Identity{}, sasl.ErrCredentials
+}
+
+func (p people) Bearer(context.Context, string, string) (sasl.Identity, error) {
+	return sasl.Identity{}, sasl.ErrCredentials
 }
 
 func newStore(t testing.TB) *mailbox.Store {

@@ -3,7 +3,6 @@ package pop3d
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -13,8 +12,14 @@ import (
 
 // mechanisms are those that this connection may use.
 func (s *session) mechanisms() []string {
-	state := s.conn.TLS()
-	return sasl.Mechanisms(state != nil, s.srv.cfg.AllowPlaintext && s.remote.IsLoopback(), sasl.Bindable(state))
+	if !s.mayLogin() {
+		return nil
+	}
+	return s.srv.cfg.SASL.Mechanisms(s.conn.TLS())
+}
+
+func (s *session) mayLogin() bool {
+	return s.conn.TLS() != nil || s.srv.cfg.AllowPlaintext && s.remote.IsLoopback()
 }
 
 // cmdCapa: RFC 2449 section 5.
@@ -84,7 +89,7 @@ func (s *session) cmdLang(arg string) {
 // cmdUser: RFC 1939 section 7. It never tells whether the name exists.
 func (s *session) cmdUser(arg string) {
 	switch {
-	case len(s.mechanisms()) == 0:
+	case !s.mayLogin():
 		s.err("[AUTH] Logins need TLS")
 	case arg == "", !utf8.ValidString(arg): // RFC 6856 section 2.2
 		s.mistake("USER needs a name, in UTF-8")
@@ -108,19 +113,17 @@ func (s *session) cmdPass(password string) {
 
 // cmdAuth: RFC 5034 section 4.
 func (s *session) cmdAuth(arg string) {
-	mechs := s.mechanisms()
 	mech, word, hasInitial := strings.Cut(arg, " ")
-	mech = strings.ToUpper(mech)
 	if mech == "" {
 		s.ok("Mechanisms follow")
-		for _, m := range mechs {
+		for _, m := range s.mechanisms() {
 			s.line(m)
 		}
 		s.line(".")
 		return
 	}
-	if !slices.Contains(mechs, mech) {
-		s.err("[AUTH] No such mechanism here")
+	if !s.mayLogin() {
+		s.err("[AUTH] Logins need TLS")
 		return
 	}
 	var initial []byte
@@ -131,7 +134,8 @@ func (s *session) cmdAuth(arg string) {
 			return
 		}
 	}
-	ex, err := sasl.New(mech, s.srv.backend.Authenticator(s.remote, s.door), sasl.Info{Ctx: s.srv.ctx, TLS: s.conn.TLS()})
+	auth := s.srv.backend.Authenticator(s.remote, s.door)
+	ex, err := s.srv.cfg.SASL.Begin(s.srv.ctx, mech, auth, s.conn.TLS())
 	if err != nil {
 		s.err("[AUTH] No such mechanism here")
 		return

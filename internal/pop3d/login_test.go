@@ -87,7 +87,7 @@ func TestAuth(t *testing.T) {
 		"unknown":       "C: AUTH CRAM-MD5\nS: -ERR [AUTH] No such mechanism here",
 		"not bound":     "C: AUTH SCRAM-SHA-256-PLUS\nS: -ERR [AUTH] No such mechanism here",
 		"somebody else": "C: AUTH PLAIN " + b64("bob\x00alice\x00"+password) + "\nS: -ERR [AUTH] ~",
-		"list":          "C: AUTH\nS: +OK ~\nS: SCRAM-SHA-256\nS: PLAIN\nS: LOGIN\nS: .",
+		"list":          "C: AUTH\nS: +OK ~\nS: SCRAM-SHA-256\nS: SCRAM-SHA-1\nS: PLAIN\nS: LOGIN\nS: .",
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := h.dial()
@@ -152,13 +152,13 @@ func TestCapa(t *testing.T) {
 		C: USER alice
 		S: -ERR [AUTH] Logins need TLS
 		C: AUTH PLAIN ` + b64("\x00alice\x00"+password) + `
-		S: -ERR [AUTH] No such mechanism here
+		S: -ERR [AUTH] Logins need TLS
 		C: STLS now
 		S: -ERR ~
 		C: STLS
 		S: +OK Begin TLS`)
 	secure := newClient(t, tls.Client(c.c, trust))
-	got, want := capa(secure), append(slices.Clone(always), "USER", "SASL SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN", "IMPLEMENTATION Posthouse")
+	got, want := capa(secure), append(slices.Clone(always), "USER", "SASL SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN", "IMPLEMENTATION Posthouse")
 	if !slices.Equal(got, want) {
 		t.Errorf("with TLS %q, want %q", got, want)
 	}

@@ -33,6 +33,7 @@ type Config struct {
 	Version        string
 	TLS            *tls.Config // for STLS; nil: not offered
 	AllowPlaintext bool        // logins without TLS, for loopback clients only
+	SASL           sasl.Policy // what AUTH offers
 	MaxSessions    int         // in all; default 10,000
 	MaxPerIP       int         // per client address, IPv6: per /64; default 100
 	MaxCommands    int         // per session; default 100,000

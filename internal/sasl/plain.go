@@ -2,6 +2,7 @@ package sasl
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"unicode/utf8"
 )
@@ -10,7 +11,7 @@ import (
 // section 2).
 type plainServer struct {
 	auth  Authenticator
-	info  Info
+	ctx   context.Context
 	asked bool
 	over  bool
 	who   Identity
@@ -30,7 +31,7 @@ func (s *plainServer) Next(response []byte) ([]byte, bool, error) {
 		return nil, false, fmt.Errorf("%w: not a PLAIN message", ErrProtocol)
 	}
 	login := string(parts[1])
-	who, err := s.auth.Authenticate(s.info.Ctx, login, string(parts[2]))
+	who, err := s.auth.Authenticate(s.ctx, login, string(parts[2]))
 	if err != nil {
 		return nil, false, err
 	}
@@ -47,7 +48,7 @@ func (s *plainServer) Identity() Identity { return s.who }
 // look for exactly these prompts.
 type loginServer struct {
 	auth  Authenticator
-	info  Info
+	ctx   context.Context
 	step  int
 	login string
 	who   Identity
@@ -72,7 +73,7 @@ func (s *loginServer) Next(response []byte) ([]byte, bool, error) {
 		if s.login == "" || len(response) == 0 {
 			return nil, false, fmt.Errorf("%w: empty name or password", ErrProtocol)
 		}
-		who, err := s.auth.Authenticate(s.info.Ctx, s.login, string(response))
+		who, err := s.auth.Authenticate(s.ctx, s.login, string(response))
 		if err != nil {
 			return nil, false, err
 		}

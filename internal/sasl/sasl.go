@@ -1,11 +1,12 @@
-// Package sasl is the server side of SASL (RFC 4422) for the doors: PLAIN, LOGIN
-// and SCRAM-SHA-256 with and without channel binding. It knows the exchanges;
-// who may log in is the Authenticator's to say.
+// Package sasl is the server side of SASL (RFC 4422) for the doors: PLAIN, LOGIN,
+// SCRAM with and without channel binding, EXTERNAL by client certificate, and the
+// bearer tokens of OAUTHBEARER and XOAUTH2. It knows the exchanges; who may log in
+// is the Authenticator's to say.
 package sasl
 
 import (
 	"context"
-	"crypto/tls"
+	"crypto"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -18,8 +19,13 @@ import (
 const (
 	Plain           = "PLAIN"              // RFC 4616
 	Login           = "LOGIN"              // draft-murchison-sasl-login
+	ScramSHA1       = "SCRAM-SHA-1"        // RFC 5802
+	ScramSHA1Plus   = "SCRAM-SHA-1-PLUS"   // with channel binding
 	ScramSHA256     = "SCRAM-SHA-256"      // RFC 5802, RFC 7677
-	ScramSHA256Plus = "SCRAM-SHA-256-PLUS" // with channel binding, RFC 9266
+	ScramSHA256Plus = "SCRAM-SHA-256-PLUS" // with channel binding
+	External        = "EXTERNAL"           // RFC 4422 appendix A
+	OAuthBearer     = "OAUTHBEARER"        // RFC 7628
+	XOAuth2         = "XOAUTH2"            // what Google and Microsoft had before it
 )
 
 // MaxLine is the longest base64 line of an exchange, in octets (RFC 4954
@@ -44,8 +50,7 @@ type Identity struct {
 	Login   string // the account's address
 }
 
-// ScramSecret is what a server keeps of a password for SCRAM-SHA-256 (RFC 5802
-// section 3).
+// ScramSecret is what a server keeps of a password for SCRAM (RFC 5802 section 3).
 type ScramSecret struct {
 	Salt       []byte
 	Iterations int
@@ -58,11 +63,17 @@ type ScramSecret struct {
 type Authenticator interface {
 	// Authenticate checks a password.
 	Authenticate(ctx context.Context, login, password string) (Identity, error)
-	// Scram gives the secret for login, a made-up one for an unknown login.
-	Scram(ctx context.Context, login string) (ScramSecret, error)
+	// Scram gives the secret for login, a made-up one for an unknown login. The
+	// hash is crypto.SHA1 or crypto.SHA256.
+	Scram(ctx context.Context, login string, hash crypto.Hash) (ScramSecret, error)
 	// ScramDone is told the outcome of each exchange that Scram began and the
 	// client finished; for ok it gives the identity, otherwise an error.
 	ScramDone(ctx context.Context, login string, ok bool) (Identity, error)
+	// External finds the account of one of the addresses that a verified client
+	// certificate names.
+	External(ctx context.Context, addresses []string) (Identity, error)
+	// Bearer checks a token; login is whom the client says it is, perhaps "".
+	Bearer(ctx context.Context, login, token string) (Identity, error)
 }
 
 // Server is one exchange.
@@ -73,50 +84,6 @@ type Server interface {
 	Next(response []byte) (challenge []byte, done bool, err error)
 	// Identity is who has logged in, once Next was done.
 	Identity() Identity
-}
-
-// Info is what an exchange needs to know of its connection.
-type Info struct {
-	Ctx context.Context      // for the Authenticator; nil is Background
-	TLS *tls.ConnectionState // nil without TLS
-	// Unbound says that the list shown to the client did not name -PLUS, so that
-	// one that says "y" (RFC 5802 section 6) is right.
-	Unbound bool
-}
-
-// New begins an exchange. ErrMechanism when the mechanism is unknown or cannot
-// be used on this connection; whether it may be used (Mechanisms) is the
-// caller's to check.
-func New(mech string, auth Authenticator, info Info) (Server, error) {
-	if info.Ctx == nil {
-		info.Ctx = context.Background()
-	}
-	switch strings.ToUpper(mech) {
-	case Plain:
-		return &plainServer{auth: auth, info: info}, nil
-	case Login:
-		return &loginServer{auth: auth, info: info}, nil
-	case ScramSHA256:
-		return newScram(auth, info, false)
-	case ScramSHA256Plus:
-		if !Bindable(info.TLS) {
-			return nil, ErrMechanism
-		}
-		return newScram(auth, info, true)
-	}
-	return nil, ErrMechanism
-}
-
-// Mechanisms lists what to offer, the best first: nothing without TLS unless
-// allowPlain, channel binding when the TLS connection is Bindable.
-func Mechanisms(tls, allowPlain, bindable bool) []string {
-	switch {
-	case tls && bindable:
-		return []string{ScramSHA256Plus, ScramSHA256, Plain, Login}
-	case tls || allowPlain:
-		return []string{ScramSHA256, Plain, Login}
-	}
-	return nil
 }
 
 // Run carries an exchange to its end. ask sends a challenge to the client and

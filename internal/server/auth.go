@@ -2,18 +2,22 @@ package server
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"net/netip"
 
 	"posthouse/internal/directory"
+	"posthouse/internal/oidc"
 	"posthouse/internal/sasl"
+	"posthouse/internal/smtp"
 )
 
 // authenticator checks the credentials of one client at one door against the
 // directory.
 type authenticator struct {
 	directory *directory.Directory
+	tokens    *oidc.Verifier // nil: none are taken
 	metrics   *metrics
 	remote    netip.Addr
 	door      string
@@ -49,8 +53,8 @@ func (a authenticator) Authenticate(ctx context.Context, login, password string)
 }
 
 // Scram is sasl.Authenticator.
-func (a authenticator) Scram(ctx context.Context, login string) (sasl.ScramSecret, error) {
-	secret, err := a.directory.Scram(ctx, a.attempt(login))
+func (a authenticator) Scram(ctx context.Context, login string, hash crypto.Hash) (sasl.ScramSecret, error) {
+	secret, err := a.directory.Scram(ctx, a.attempt(login), hash)
 	if err != nil {
 		_, err = a.settle(directory.Account{}, err)
 	}
@@ -59,9 +63,44 @@ func (a authenticator) Scram(ctx context.Context, login string) (sasl.ScramSecre
 
 // ScramDone is sasl.Authenticator.
 func (a authenticator) ScramDone(ctx context.Context, login string, ok bool) (sasl.Identity, error) {
-	account, err := a.directory.ScramDone(ctx, a.attempt(login), ok)
-	if err == nil && !ok {
-		err = directory.ErrBadLogin
+	return a.settle(a.directory.Finish(ctx, a.attempt(login), ok))
+}
+
+// External is sasl.Authenticator.
+func (a authenticator) External(ctx context.Context, addresses []string) (sasl.Identity, error) {
+	login := addresses[0]
+	for _, address := range addresses {
+		if a.isAccount(ctx, address) {
+			login = address
+			break
+		}
 	}
-	return a.settle(account, err)
+	if err := a.directory.Begin(ctx, a.attempt(login)); err != nil {
+		return a.settle(directory.Account{}, err)
+	}
+	return a.settle(a.directory.Finish(ctx, a.attempt(login), true))
+}
+
+func (a authenticator) isAccount(ctx context.Context, address string) bool {
+	addr, err := smtp.ParseAddress(address)
+	if err == nil {
+		_, err = a.directory.Account(ctx, addr)
+	}
+	return err == nil
+}
+
+// Bearer is sasl.Authenticator.
+func (a authenticator) Bearer(ctx context.Context, login, token string) (sasl.Identity, error) {
+	if err := a.directory.Begin(ctx, a.attempt(login)); err != nil {
+		return a.settle(directory.Account{}, err)
+	}
+	address, err := a.tokens.Address(ctx, token)
+	switch {
+	case errors.Is(err, oidc.ErrToken):
+		_, failure := a.directory.Finish(ctx, a.attempt(login), false)
+		return a.settle(directory.Account{}, fmt.Errorf("%w: %w", failure, err))
+	case err != nil:
+		return a.settle(directory.Account{}, err)
+	}
+	return a.settle(a.directory.Finish(ctx, a.attempt(address), true))
 }

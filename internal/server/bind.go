@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -52,10 +51,10 @@ func newCerts(ctx context.Context, cfg *config.Config, log *slog.Logger) (*certs
 	})
 }
 
-func (s *Server) pop3Config(t *tls.Config) pop3d.Config {
+func (s *Server) pop3Config() pop3d.Config {
 	l := &s.cfg.Limits
 	return pop3d.Config{
-		Hostname: s.cfg.Hostname, Version: s.opt.Version, TLS: t, AllowPlaintext: s.cfg.Auth.AllowPlaintext,
+		Hostname: s.cfg.Hostname, Version: s.opt.Version, TLS: s.logins.tls, AllowPlaintext: s.cfg.Auth.AllowPlaintext, SASL: s.logins.policy,
 		MaxSessions: l.Connections, MaxPerIP: l.ConnectionsPerAddress, MaxCommands: l.Commands, MaxErrors: l.Errors,
 		AuthAttempts: l.AuthAttempts, Trusted: s.trusted(), Log: s.log,
 	}

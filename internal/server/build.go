@@ -97,23 +97,21 @@ var smtpDoors = []struct {
 
 // newDoors makes the protocols' servers, by the name of their listeners.
 func (s *Server) newDoors() map[string]func(net.Listener) error {
-	e := &entrance{ground: s.ground, intake: s.intake, metrics: s.metrics}
+	e := &entrance{ground: s.ground, intake: s.intake, tokens: s.logins.tokens, metrics: s.metrics}
 	serve := make(map[string]func(net.Listener) error)
 	for _, d := range smtpDoors {
 		server := smtpd.New(s.smtpConfig(d.name, d.mode, d.implicit), smtpHandler{e})
 		s.doors = append(s.doors, server)
 		serve[d.name] = server.Serve
 	}
-	tlsConfig := s.certs.TLS()
-	imap := imapd.New(s.imapConfig(tlsConfig), e)
-	pop3 := pop3d.New(s.pop3Config(tlsConfig), e)
+	imap, pop3 := imapd.New(s.imapConfig(), e), pop3d.New(s.pop3Config(), e)
 	s.doors = append(s.doors, imap, pop3)
 	serve["imap"], serve["pop3"], serve["http"] = imap.Serve, pop3.Serve, s.http.Serve
 	withTLS := func(fn func(net.Listener) error) func(net.Listener) error {
-		return func(l net.Listener) error { return fn(tls.NewListener(l, tlsConfig)) }
+		return func(l net.Listener) error { return fn(tls.NewListener(l, s.logins.tls)) }
 	}
 	serve["imaps"], serve["pop3s"] = withTLS(imap.Serve), withTLS(pop3.Serve)
-	httpsConfig := tlsConfig.Clone()
+	httpsConfig := s.certs.TLS().Clone()
 	httpsConfig.NextProtos = append([]string{"http/1.1"}, httpsConfig.NextProtos...)
 	serve["https"] = func(l net.Listener) error { return s.http.Serve(tls.NewListener(l, httpsConfig)) }
 	return serve
@@ -125,10 +123,14 @@ func (s *Server) smtpConfig(name string, mode smtpd.Mode, implicit bool) smtpd.C
 	if hold == 0 {
 		hold = -1 // never
 	}
+	t := s.certs.TLS()
+	if mode == smtpd.Submission { // other servers' certificates are of no use to us
+		t = s.logins.tls
+	}
 	return smtpd.Config{
-		Door: name, Mode: mode, Hostname: s.cfg.Hostname, TLS: s.certs.TLS(), ImplicitTLS: implicit,
-		AllowPlaintextAuth: s.cfg.Auth.AllowPlaintext,
-		Newlines:           newlines(s.cfg.SMTP.BareNewlines), NormaliseFrom: config.Prefixes(s.cfg.SMTP.NormaliseFrom),
+		Door: name, Mode: mode, Hostname: s.cfg.Hostname, TLS: t, ImplicitTLS: implicit,
+		AllowPlaintextAuth: s.cfg.Auth.AllowPlaintext, SASL: s.logins.policy,
+		Newlines: newlines(s.cfg.SMTP.BareNewlines), NormaliseFrom: config.Prefixes(s.cfg.SMTP.NormaliseFrom),
 		GreetDelay: s.cfg.SMTP.GreetDelay.Duration, ErrorDelay: s.cfg.SMTP.ErrorDelay.Duration,
 		Limits: smtpd.Limits{
 			MessageSize: l.MessageSize.Bytes(), Recipients: l.Recipients, Commands: l.Commands, Errors: l.Errors,
@@ -151,10 +153,10 @@ func newlines(key string) smtpd.Newlines {
 	return smtpd.RefuseBare
 }
 
-func (s *Server) imapConfig(t *tls.Config) imapd.Config {
+func (s *Server) imapConfig() imapd.Config {
 	l := &s.cfg.Limits
 	return imapd.Config{
-		Hostname: s.cfg.Hostname, Version: s.opt.Version, TLS: t, AllowPlaintext: s.cfg.Auth.AllowPlaintext,
+		Hostname: s.cfg.Hostname, Version: s.opt.Version, TLS: s.logins.tls, AllowPlaintext: s.cfg.Auth.AllowPlaintext, SASL: s.logins.policy,
 		MaxMessageSize: l.MessageSize.Bytes(), MaxSessions: l.Connections, MaxPerIP: l.ConnectionsPerAddress,
 		MaxPerAccount: l.ConnectionsPerAccount, Trusted: s.trusted(), Log: s.log, Clock: s.ground.clock,
 	}

@@ -8,6 +8,7 @@ import (
 	"posthouse/internal/id"
 	"posthouse/internal/intake"
 	"posthouse/internal/mailbox"
+	"posthouse/internal/oidc"
 	"posthouse/internal/sasl"
 	"posthouse/internal/smtpd"
 )
@@ -16,12 +17,13 @@ import (
 type entrance struct {
 	ground  *ground
 	intake  *intake.Intake
+	tokens  *oidc.Verifier
 	metrics *metrics
 }
 
 // Authenticator is for every door.
 func (e *entrance) Authenticator(remote netip.Addr, door string) sasl.Authenticator {
-	return authenticator{directory: e.ground.directory, metrics: e.metrics, remote: remote, door: door}
+	return authenticator{directory: e.ground.directory, tokens: e.tokens, metrics: e.metrics, remote: remote, door: door}
 }
 
 // Account is for imapd and pop3d.

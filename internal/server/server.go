@@ -57,6 +57,7 @@ type door interface {
 type Server struct {
 	cfg      *config.Config
 	opt      Options
+	logins   logins
 	log      *slog.Logger
 	metrics  *metrics
 	certs    *certs.Manager
@@ -90,6 +91,9 @@ func Start(ctx context.Context, cfg *config.Config, opt Options) (_ *Server, err
 		return nil, err
 	}
 	if s.certs, err = newCerts(ctx, cfg, s.log); err != nil {
+		return nil, err
+	}
+	if s.logins, err = s.newLogins(); err != nil {
 		return nil, err
 	}
 	if err := dropPrivileges(cfg.User, cfg.Data); err != nil {

@@ -2,7 +2,6 @@ package smtpd
 
 import (
 	"errors"
-	"slices"
 	"strings"
 
 	"posthouse/internal/sasl"
@@ -25,10 +24,6 @@ func (s *session) cmdAUTH(arg string) {
 		return
 	}
 	mech := strings.ToUpper(fields[0])
-	if !slices.Contains(s.mechanisms(), mech) {
-		s.reply(504, enhanced(5, 5, 4), "Mechanism not supported")
-		return
-	}
 	who, err := s.login(mech, fields[1:])
 	if s.over != "" {
 		return
@@ -66,7 +61,7 @@ func (s *session) authAllowed() bool {
 // login carries out the exchange.
 func (s *session) login(mech string, initial []string) (sasl.Identity, error) {
 	auth := s.srv.handler.Authenticator(s.remote.Addr(), s.srv.cfg.Door)
-	exchange, err := sasl.New(mech, auth, sasl.Info{Ctx: s.srv.ctx, TLS: s.conn.TLS(), Unbound: true})
+	exchange, err := s.srv.cfg.SASL.Begin(s.srv.ctx, mech, auth, s.conn.TLS())
 	if err != nil {
 		return sasl.Identity{}, err
 	}

@@ -1,11 +1,9 @@
 package smtpd
 
 import (
-	"slices"
 	"strings"
 
 	"posthouse/internal/envelope"
-	"posthouse/internal/sasl"
 	"posthouse/internal/smtp"
 	"posthouse/internal/status"
 )
@@ -15,10 +13,7 @@ func authExtension() extension {
 	return extension{
 		keyword: "AUTH",
 		offered: func(s *session) (string, bool) {
-			// -PLUS works but is not announced: clients on GNU SASL, neomutt among them,
-			// pick it whenever it is, cannot bind, and then give up altogether.
-			unbound := func(m string) bool { return m == sasl.ScramSHA256Plus }
-			mechanisms := slices.DeleteFunc(s.mechanisms(), unbound)
+			mechanisms := s.mechanisms()
 			return strings.Join(mechanisms, " "), len(mechanisms) > 0
 		},
 		mail: map[string]mailParam{"AUTH": func(_ *session, _ *envelope.Envelope, value string) *status.Error {
@@ -38,6 +33,5 @@ func (s *session) mechanisms() []string {
 	if !ok {
 		return nil
 	}
-	state := s.conn.TLS()
-	return sasl.Mechanisms(state != nil, true, sasl.Bindable(state))
+	return s.srv.cfg.SASL.Mechanisms(s.conn.TLS())
 }

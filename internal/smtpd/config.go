@@ -71,6 +71,8 @@ type Config struct {
 	OfferAuth bool
 	// RequireAuth refuses mail before a login; a submission door always does.
 	RequireAuth bool
+	// SASL is what may be used to log in; HidePlus is always set.
+	SASL sasl.Policy
 	// AllowPlaintextAuth lets loopback clients log in without TLS.
 	AllowPlaintextAuth bool
 
@@ -178,6 +180,9 @@ func (c *Config) setDefaults() {
 	if c.Mode == Submission {
 		c.OfferAuth, c.RequireAuth = true, true
 	}
+	// Channel binding works and is not announced: clients on GNU SASL, neomutt
+	// among them, pick it whenever it is, cannot bind, and then give up altogether.
+	c.SASL.HidePlus = true
 	if c.Clock == nil {
 		c.Clock = clock.System{}
 	}

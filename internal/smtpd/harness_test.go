@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -152,11 +153,19 @@ func (people) Authenticate(_ context.Context, login, password string) (sasl.Iden
 	return sasl.Identity{}, sasl.ErrCredentials
 }
 
-func (people) Scram(context.Context, string) (sasl.ScramSecret, error) {
+func (people) Scram(context.Context, string, crypto.Hash) (sasl.ScramSecret, error) {
 	return sasl.ScramSecret{}, sasl.ErrCredentials
 }
 
 func (people) ScramDone(context.Context, string, bool) (sasl.Identity, error) {
+	return sasl.Identity{}, sasl.ErrCredentials
+}
+
+func (people) External(context.Context, []string) (sasl.Identity, error) {
+	return sasl.Identity{}, sasl.ErrCredentials
+}
+
+func (people) Bearer(context.Context, string, string) (sasl.Identity, error) {
 	return sasl.Identity{}, sasl.ErrCredentials
 }
 
