@@ -52,7 +52,10 @@ func (f *filing) store(ctx context.Context) error {
 		})
 	}
 	for _, out := range f.route.remotes {
-		meta.Queued = append(meta.Queued, record.Queued{To: out.To.String(), Prepend: out.Prepend})
+		meta.Queued = append(meta.Queued, record.Queued{
+			To: out.To.String(), Prepend: out.Prepend, Notify: out.Notify, ORcpt: out.ORcpt,
+			RRVS: out.RRVS, RRVSContinue: out.RRVSContinue,
+		})
 	}
 	encoded, err := meta.Encode()
 	if err != nil {

@@ -52,17 +52,26 @@ func (q *Queue) Hold(ctx context.Context, sel Selector) (int, error) {
 	})
 }
 
-// Release lets held entries go on at once.
+// Release lets held entries go on: at once, or at the time until which their
+// senders hold them.
 func (q *Queue) Release(ctx context.Context, sel Selector) (int, error) {
 	picked, err := q.pick(ctx, sel, func(e *entry) bool { return e.state == sHeld && !e.is(fDropping) })
 	if err != nil {
 		return 0, err
 	}
 	return len(picked), q.operate(ctx, picked, func(tx kv.Tx, op *operation) error {
-		op.row.state, op.row.next = Ready, q.opt.Clock.Now()
+		if now := q.opt.Clock.Now(); op.row.heldBySender(now) {
+			op.row.state = Waiting
+		} else {
+			op.row.state, op.row.next = Ready, now
+		}
 		op.event(journal.Released)
 		return op.write(tx)
 	}, func(e *entry) {
+		if e.is(fSender) && e.due > q.now() {
+			q.wait(e, e.due)
+			return
+		}
 		e.due = q.now()
 		if e.is(fBusy) {
 			q.setState(e, sReady)

@@ -70,7 +70,7 @@ func (q *Queue) add(f *fresh) {
 		e.dest.count++
 		e.set(fNotified, r.notified)
 		e.set(fDropping, r.drop)
-		e.set(fSender, r.state == Waiting && r.attempts == 0 && e.due > now)
+		e.set(fSender, r.heldBySender(now.time()))
 		switch {
 		case r.state == Held:
 			q.setState(e, sHeld)

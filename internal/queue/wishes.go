@@ -30,6 +30,12 @@ func (q *Queue) setTimes(h *head, env *envelope.Envelope) {
 	}
 }
 
+// heldBySender reports whether the entry must not be tried before its time: a
+// message that nobody has tried yet waits for nothing else.
+func (r *row) heldBySender(now time.Time) bool {
+	return r.attempts == 0 && r.state != Ready && r.next.After(now)
+}
+
 // noticeOf is when the sender is told of a delay; zero is never.
 func (q *Queue) noticeOf(h *head) time.Time {
 	if h.notice.IsZero() {

@@ -42,6 +42,15 @@ func TestHeldByItsSender(t *testing.T) {
 		if n, _ := h.q.Retry(t.Context(), Selector{}); n != 0 {
 			t.Error("Retry after a restart")
 		}
+		if _, err := h.q.Hold(t.Context(), Selector{}); err != nil {
+			t.Fatal(err)
+		}
+		h.stop()
+		h.open()
+		h.start()
+		if n, err := h.q.Release(t.Context(), Selector{}); n != 1 || err != nil {
+			t.Errorf("Release: %d, %v", n, err)
+		}
 		time.Sleep(12*time.Hour - time.Second)
 		synctest.Wait()
 		if n := h.world.tried("a@one.net"); n != 0 || len(h.told()) != 0 {

@@ -47,6 +47,11 @@ type Local struct {
 type Queued struct {
 	To      string `json:"to"`
 	Prepend string `json:"prepend,omitempty"` // header lines added for this recipient
+	// What the sender asked for it, as in envelope.Rcpt.
+	Notify       string    `json:"notify,omitempty"`
+	ORcpt        string    `json:"orcpt,omitempty"`
+	RRVS         time.Time `json:"rrvs,omitzero"`
+	RRVSContinue bool      `json:"rrvs_continue,omitempty"`
 }
 
 // Encode is the form stored.

@@ -13,11 +13,11 @@ import (
 	"posthouse/internal/blob/segment"
 	"posthouse/internal/config"
 	"posthouse/internal/directory"
+	"posthouse/internal/envelope"
 	"posthouse/internal/id"
 	"posthouse/internal/message"
 	"posthouse/internal/queue"
 	"posthouse/internal/record"
-	"posthouse/internal/smtp"
 )
 
 // newIndex is where a rebuilt index grows until it is complete.
@@ -175,13 +175,13 @@ func (b *rebuilder) queued(r segment.Record, meta *record.Meta, sum *message.Sum
 		MessageID: sum.Envelope.MessageID,
 	}
 	for _, q := range meta.Queued {
-		to, err := smtp.ParseAddress(q.To)
-		if err != nil {
+		rcpt := queue.Rcpt{Prepend: q.Prepend, Rcpt: envelope.Rcpt{
+			Notify: q.Notify, ORcpt: q.ORcpt, RRVS: q.RRVS, RRVSContinue: q.RRVSContinue,
+		}}
+		if err := rcpt.To.UnmarshalText([]byte(q.To)); err != nil {
 			b.say(fmt.Sprintf("%s: recipient %q: %v", refText(r.Ref), q.To, err))
 			continue
 		}
-		rcpt := queue.Rcpt{Prepend: q.Prepend}
-		rcpt.To = to
 		m.Rcpts = append(m.Rcpts, rcpt)
 	}
 	return m
