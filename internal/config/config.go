@@ -223,6 +223,8 @@ type Outbound struct {
 	MTASTS bool `toml:"mta_sts"`
 	// TLS sets for some domains what their hosts must show; the first match wins.
 	TLS []TLSRule `toml:"tls"`
+	// TLSReports tells other domains once a day about the TLS of their hosts.
+	TLSReports TLSReports `toml:"tls_reports"`
 }
 
 // Route is one [[outbound.route]].
@@ -244,6 +246,19 @@ type TLSRule struct {
 	// trusted certificate for the host's name), "secure" (one for the domain or a
 	// name in it), "dane" (DANE, or else "may") or "dane-only".
 	Policy string `toml:"policy"`
+}
+
+// TLSReports are what we tell other domains about the TLS of their hosts, once a
+// day, if they ask for it (RFC 8460).
+type TLSReports struct {
+	// Enabled counts sessions and sends reports. Receivers take only reports that
+	// are signed by DKIM (RFC 8460 section 3). Default: false.
+	Enabled bool `toml:"enabled"`
+	// Contact is the author of the reports and whom to ask about them: an address
+	// here. It must be set when they are enabled.
+	Contact string `toml:"contact"`
+	// Organization is the name in the reports. Default: the host name.
+	Organization string `toml:"organization"`
 }
 
 // Store is about what is kept.

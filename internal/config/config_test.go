@@ -134,6 +134,7 @@ func TestErrorsNameTheirPlace(t *testing.T) {
 		{"[[outbound.tls]]\nmatch = \"a.test\"\npolicy = \"dane-only\"",
 			`posthouse.toml:3:10: outbound.tls[0].policy: DANE needs a resolver that checks DNSSEC: set dns.validating`},
 		{"[[outbound.tls]]\nmatch = \"a test\"\npolicy = \"may\"", `posthouse.toml:2:9: outbound.tls[0].match: "a test" is not a domain, "*.domain" or "*"`},
+		{"[outbound.tls_reports]\nenabled = true", `posthouse.toml: outbound.tls_reports.contact: "" is not a mail address`},
 		{"[[outbound.route]]\nmatch = \"*\"", `posthouse.toml:1:3: outbound.route[0].via: want a URL such as "smtp://host:25"`},
 		{"dns = {servers = [\"one\"]}", `posthouse.toml:1:19: dns.servers[0]: "one" is not "address" or "address:port"`},
 		{"hostname = \"a b\"", `posthouse.toml:1:12: hostname: "a b" is not a host name`},

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"posthouse/internal/listen"
 	"posthouse/internal/oidc"
@@ -33,6 +34,7 @@ func (v *validator) all() error {
 	v.limits()
 	v.outbound()
 	v.outboundTLS()
+	v.tlsReports()
 	v.oneOf("log.level", v.c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf("log.format", v.c.Log.Format, "text", "json")
 	return v.err
@@ -247,6 +249,18 @@ func (v *validator) outboundTLS() {
 		if strings.HasPrefix(r.Policy, "dane-") && !v.c.DNS.Validating {
 			v.fail(key+".policy", "DANE needs a resolver that checks DNSSEC: set dns.validating")
 		}
+	}
+}
+
+func (v *validator) tlsReports() {
+	r := &v.c.Outbound.TLSReports
+	if r.Contact != "" || r.Enabled {
+		if a, err := smtp.ParseAddress(r.Contact); err != nil || !a.IsASCII() {
+			v.fail("outbound.tls_reports.contact", "%q is not a mail address", r.Contact)
+		}
+	}
+	if strings.ContainsFunc(r.Organization, unicode.IsControl) {
+		v.fail("outbound.tls_reports.organization", "a name has no control characters")
 	}
 }
 

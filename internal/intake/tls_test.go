@@ -1,8 +1,10 @@
 package intake
 
 import (
+	"bytes"
 	"testing"
 
+	"posthouse/internal/mailauth/tlsrpt"
 	"posthouse/internal/smtpd"
 )
 
@@ -28,5 +30,26 @@ func TestTLSRequiredNo(t *testing.T) {
 		if len(list) != 1 || list[0].Envelope.TLSOptional != want {
 			t.Errorf("%q: %d messages, want %v", head, len(list), want)
 		}
+	}
+}
+
+// TestPost takes a report on TLS, which goes out whatever TLS it is about is like.
+func TestPost(t *testing.T) {
+	h := newHouse(t, "alice@example.test")
+	m := &tlsrpt.Message{
+		From: addr("postmaster@example.test"), To: addr("tls@example.org"), Submitter: "mx.house.test", Domain: "example.org",
+		Date: h.clock.Now(), Report: &tlsrpt.Report{ID: "1@mx.house.test", Policies: []tlsrpt.Policy{{}}},
+	}
+	h.must(h.in.Post(t.Context(), m.From, m.To, m))
+	list := h.queued()
+	if len(list) != 1 {
+		t.Fatalf("%d messages", len(list))
+	}
+	e, r := list[0].Envelope, list[0].Rcpts
+	if !e.TLSOptional || e.From != m.From || len(r) != 1 || r[0].To != m.To || r[0].Notify != "NEVER" {
+		t.Errorf("%+v to %+v", e, r)
+	}
+	if report, err := tlsrpt.ParseMessage(bytes.NewReader(h.text(list[0]))); err != nil || report.ID != "1@mx.house.test" {
+		t.Errorf("%+v, %v", report, err)
 	}
 }

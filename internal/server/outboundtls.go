@@ -2,19 +2,23 @@ package server
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"time"
 
 	"posthouse/internal/config"
 	"posthouse/internal/dns"
 	"posthouse/internal/fetch"
+	"posthouse/internal/smtp"
 	"posthouse/internal/tlspolicy"
+	"posthouse/internal/tlsreport"
 )
 
 // outboundTLS is what is asked of other hosts, and how they do.
 type outboundTLS struct {
 	engine  *tlspolicy.Engine
 	sts     *tlspolicy.STSCache // nil when it is switched off
+	counter *tlsreport.Counter  // nil when no reports are sent
 	metrics *metrics
 	log     *slog.Logger
 }
@@ -36,6 +40,9 @@ func newOutboundTLS(cfg *config.Config, resolver dns.Resolver, g *ground, m *met
 		})
 		opt.STS = o.sts
 	}
+	if cfg.Outbound.TLSReports.Enabled {
+		o.counter = tlsreport.NewCounter(g.db, g.clock, g.log)
+	}
 	o.engine = tlspolicy.New(opt)
 	return o, nil
 }
@@ -47,6 +54,9 @@ func (o *outboundTLS) observe(r *tlspolicy.Result) {
 		result = "ok"
 	}
 	o.metrics.tls.WithLabelValues(r.Policy.Name(), result).Inc()
+	if o.counter != nil {
+		o.counter.Add(r)
+	}
 }
 
 // refreshEvery is how often policies that are kept are looked through.
@@ -64,4 +74,27 @@ func (o *outboundTLS) keep(ctx context.Context) {
 			o.log.Warn("refreshing MTA-STS policies", "err", err)
 		}
 	}
+}
+
+// newReports sends what the counter keeps; nil when no reports are sent.
+func (s *Server) newReports(resolver dns.Resolver) (*tlsreport.Sender, error) {
+	cfg := &s.cfg.Outbound.TLSReports
+	if !cfg.Enabled {
+		return nil, nil
+	}
+	contact, err := smtp.ParseAddress(cfg.Contact)
+	if err != nil {
+		return nil, err
+	}
+	org := cfg.Organization
+	if org == "" {
+		org = s.cfg.Hostname
+	}
+	return tlsreport.NewSender(tlsreport.Options{
+		DB: s.ground.db, Resolver: resolver, Client: fetch.NewClient(fetch.Options{Resolver: resolver}),
+		Clock: s.ground.clock, Log: s.log, Hostname: s.cfg.Hostname, Org: org, Contact: contact,
+		Submit: func(ctx context.Context, to smtp.Address, message io.WriterTo) error {
+			return s.intake.Post(ctx, contact, to, message)
+		},
+	}), nil
 }

@@ -26,6 +26,7 @@ import (
 	"posthouse/internal/queue"
 	"posthouse/internal/smtp"
 	"posthouse/internal/suppress"
+	"posthouse/internal/tlsreport"
 )
 
 // DrainTime is how long Stop waits for sessions and attempts in flight.
@@ -65,6 +66,7 @@ type Server struct {
 	queue    *queue.Queue
 	courier  *courier.Courier
 	outbound *outboundTLS
+	reports  *tlsreport.Sender // nil when none are sent
 	intake   *intake.Intake
 	inward   *intake.Inward
 	api      *admin.House
@@ -132,6 +134,9 @@ func (s *Server) openStore(ctx context.Context) error {
 		}
 	}
 	if err := s.openIntake(ctx); err != nil {
+		return err
+	}
+	if s.reports, err = s.newReports(resolver); err != nil {
 		return err
 	}
 	return s.queue.Start(ctx)
@@ -209,6 +214,10 @@ func (s *Server) openDoors(ctx context.Context) error {
 	s.running.Go(func() { s.watchStore(background) })
 	s.running.Go(func() { s.housekeep(background) })
 	s.running.Go(func() { s.outbound.keep(background) })
+	if s.reports != nil {
+		s.running.Go(func() { s.outbound.counter.Run(background) })
+		s.running.Go(func() { s.reports.Run(background) })
+	}
 	return nil
 }
 
