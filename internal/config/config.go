@@ -219,6 +219,9 @@ type Outbound struct {
 	GiveUp Duration `toml:"give_up"`
 	// Route sends domains over a fixed host instead of their MX; the first match wins.
 	Route []Route `toml:"route"`
+	// Rules is a file of rules that tell what replies of other servers mean; they
+	// come before our own (see docs/queue.md). Default: none.
+	Rules string `toml:"rules"`
 	// MTASTS obeys the MTA-STS policies of domains (RFC 8461). Default: true.
 	MTASTS bool `toml:"mta_sts"`
 	// TLS sets for some domains what their hosts must show; the first match wins.

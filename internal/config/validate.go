@@ -266,7 +266,7 @@ func (v *validator) tlsReports() {
 
 // Resolve makes the paths of c absolute, seen from dir.
 func (c *Config) Resolve(dir string) {
-	for _, p := range []*string{&c.Data, &c.TLS.Cert, &c.TLS.Key} {
+	for _, p := range []*string{&c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Outbound.Rules} {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}

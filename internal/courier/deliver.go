@@ -18,6 +18,7 @@ const (
 	maxCalls    = 8 // addresses that are called
 	maxSessions = 2 // servers that answered and then failed (RFC 5321 section 5.1 asks for two tries at least)
 	maxDeliver  = 3 * time.Hour
+	maxAlone    = 20 // recipients that get the message each alone when one of them was refused after the content
 )
 
 // delivery is one Deliver.
@@ -32,6 +33,7 @@ type delivery struct {
 	sessions int
 	calls    int
 	asked    []netip.Addr // servers that answered and said: elsewhere
+	alone    bool         // one recipient in each transaction
 }
 
 // Deliver tries once to hand t over, to the hosts of its route in order of
@@ -207,7 +209,11 @@ func (d *delivery) use(ctx context.Context, s *conn, reused bool) (alive, fresh 
 		}
 	}
 	for first := true; len(left) > 0; first = false {
-		x := &transaction{c: d.c, s: s, t: d.t, rcpts: left, outs: d.outs, done: d.done}
+		now, later := left, []int(nil)
+		if d.alone {
+			now, later = left[:1], left[1:]
+		}
+		x := &transaction{c: d.c, s: s, t: d.t, rcpts: now, outs: d.outs, done: d.done}
 		x.run()
 		s.sent++
 		if len(s.steps) == 0 {
@@ -221,15 +227,18 @@ func (d *delivery) use(ctx context.Context, s *conn, reused bool) (alive, fresh 
 			return false, d.lost(x, reused && first)
 		}
 		d.fill(x)
-		left = x.rest
-		if len(x.accepted) > 0 {
-			left = append(left, x.again...)
+		left = append(later, x.rest...)
+		if x.alone {
+			d.alone, left = true, append(left, x.again...)
 		}
 		if s.spent() {
-			for _, i := range x.rest {
+			for _, i := range left {
 				x.decide(i, x.noMore())
 			}
 			break
+		}
+		if len(x.accepted) > 0 && !x.alone {
+			left = append(left, x.again...)
 		}
 		for _, i := range left {
 			d.done[i] = false

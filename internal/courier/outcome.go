@@ -89,6 +89,9 @@ func ownClass(e status.Enhanced) classify.Class {
 	case 4:
 		return classify.Routing
 	case 5:
+		if e.Detail == 3 {
+			return classify.TooManyRecipients
+		}
 		return classify.Protocol
 	case 6:
 		return classify.ContentRejected

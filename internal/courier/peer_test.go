@@ -38,6 +38,7 @@ type peer struct {
 	badTLS   bool               // answers STARTTLS with 220 and then garbage
 	onData   func(n int) string // the reply after content; "" is 250
 	hangData bool               // hangs up in the middle of the content
+	judge    func(*got) string  // the reply to a message by what it is; "" asks onData
 
 	mu       sync.Mutex
 	conns    int
@@ -125,7 +126,10 @@ func (p *peer) serve(c net.Conn) {
 		p.mu.Lock()
 		n := len(p.messages)
 		reply := ""
-		if p.onData != nil {
+		if p.judge != nil {
+			reply = p.judge(&m)
+		}
+		if reply == "" && p.onData != nil {
 			reply = p.onData(n)
 		}
 		if reply == "" {

@@ -27,6 +27,7 @@ type transaction struct {
 
 	accepted []int
 	again    []int // not now, said the server: there were too many at once
+	alone    bool  // each of again by itself
 	rest     []int // not offered to it yet: it would be too many
 	utf8     bool
 	eager    bool // content goes out behind the commands
@@ -354,7 +355,15 @@ func (x *transaction) finish() {
 		return
 	}
 	x.s.reset = reply.Code/100 != 2
-	x.decideAll(x.s.replied(reply))
+	o := x.s.replied(reply)
+	if o.Permanent() && o.Scope == classify.Recipient && len(x.accepted) > 1 && len(x.accepted) <= maxAlone {
+		// One mailbox is the trouble, and the reply does not say which.
+		x.again, x.alone = x.accepted, true
+	}
+	if o.Action == classify.Suppress && len(x.accepted) > 1 {
+		o.Action = classify.Bounce
+	}
+	x.decideAll(o)
 }
 
 // transfer sends the content.

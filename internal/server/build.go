@@ -20,8 +20,12 @@ import (
 
 // newCourier makes the courier of a configuration.
 func newCourier(cfg *config.Config, resolver dns.Resolver, outbound *outboundTLS, log *slog.Logger) (*courier.Courier, error) {
+	rules, err := replyRules(cfg)
+	if err != nil {
+		return nil, err
+	}
 	opt := courier.Options{
-		Hostname: cfg.Hostname, Resolver: resolver, Port: uint16(cfg.Outbound.Port),
+		Rules: rules, Hostname: cfg.Hostname, Resolver: resolver, Port: uint16(cfg.Outbound.Port),
 		PerSite: cfg.Outbound.ConnectionsPerSite, Total: cfg.Outbound.Connections, Log: log,
 		IsLocal: isOurs(cfg), TLSPolicy: outbound.engine, TLSResults: outbound.observe,
 	}

@@ -1,0 +1,149 @@
+package courier
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"posthouse/internal/classify"
+	"posthouse/internal/dns"
+)
+
+// An outcome carries what the reply means and at which stage it came.
+func TestOutcomeHasVerdict(t *testing.T) {
+	for _, tt := range []struct {
+		command, reply string
+		stage          classify.Stage
+		class          classify.Class
+		action         classify.Action
+		pause          time.Duration
+	}{
+		{"EHLO", "421 too many connections", classify.StageEHLO, classify.TooManyConnections, classify.StopSite, time.Minute},
+		{"MAIL", "553 5.1.8 Domain of sender address x@y does not exist", classify.StageMail, classify.BadSender, classify.Bounce, 0},
+		{"MAIL", "550 5.7.1 Greylisted, come again", classify.StageMail, classify.Greylisted, classify.Retry, 0},
+		{"RCPT", "550 5.1.1 No such user", classify.StageRcpt, classify.BadMailbox, classify.Suppress, 0},
+		{"RCPT", "421 4.7.0 [TSS04] temporarily deferred", classify.StageRcpt, classify.RateLimited, classify.StopSite, 2 * time.Hour},
+		{"DATA", "554 5.7.1 Access denied", classify.StageData, classify.PolicyRefused, classify.Bounce, 0},
+	} {
+		for _, ext := range [][]string{nil, {"PIPELINING"}} {
+			p := newPeer(t, "127.0.0.1:0", ext...)
+			p.answers[tt.command] = tt.reply
+			p.start()
+			o := send(t, newCourier(t, p), hello, "a@example.net")[0]
+			if o.Stage != tt.stage || o.Class != tt.class || o.Action != tt.action || o.Pause != tt.pause || o.Rule == "" || o.Hint == "" || !o.Remote {
+				t.Errorf("%s %q %v: %+v", tt.command, tt.reply, ext, o)
+			}
+			if o.Permanent() != (tt.action == classify.Bounce || tt.action == classify.Suppress) {
+				t.Errorf("%q is permanent: %v", tt.reply, o.Permanent())
+			}
+			if o.Code/100 == 5 && o.Temporary() && o.Status().Class != 4 {
+				t.Errorf("%q: status %s of something that is tried again", tt.reply, o.Status())
+			}
+		}
+	}
+}
+
+// twoHosts is a courier for example.net with p before q.
+func twoHosts(t *testing.T, p, q *peer) *Courier {
+	return newCourier(t, p, func(o *Options) {
+		o.Resolver = &fakeDNS{
+			mx: map[string][]dns.MX{"example.net": {{Preference: 10, Host: "first"}, {Preference: 20, Host: "second"}}},
+			ip: map[string][]netip.Addr{"first": {p.addr().Addr()}, "second": {q.addr().Addr()}},
+		}
+	})
+}
+
+// Troubles of one host are carried to the next at once; what the next would say
+// too is not, and what all sites would say ends the calling.
+func TestElsewhere(t *testing.T) {
+	for _, tt := range []struct {
+		command, reply string
+		asks           bool // the second host
+	}{
+		{"RCPT", "452 4.3.1 Insufficient system storage", true},
+		{"RCPT", "451 4.3.0 Temporary lookup failure", true},
+		{"MAIL", "421 4.3.2 closing", true},
+		{"DATA", "451 local error in processing", true},
+		{"RCPT", "450 4.2.0 Greylisted", false},
+		{"RCPT", "452 4.2.2 mailbox full", false},
+		{"RCPT", "550 5.1.1 no such user", false},
+		{"MAIL", "421 4.7.0 too many messages from you, slow down", false},
+	} {
+		p := newPeer(t, "127.0.0.1:0", "PIPELINING")
+		p.answers[tt.command] = tt.reply
+		p.start()
+		q := newPeer(t, fmt.Sprintf("127.0.0.2:%d", p.addr().Port()), "PIPELINING").start()
+		c := twoHosts(t, p, q)
+		for range 2 { // over a new connection, and over one that was kept
+			o := send(t, c, hello, "a@example.net")[0]
+			if o.Sent() != tt.asks || len(q.received()) > 0 != tt.asks {
+				t.Errorf("%q: %d %s, %d messages elsewhere", tt.reply, o.Code, o.Text, len(q.received()))
+			}
+		}
+	}
+}
+
+// When the other host is not there, or no better, the outcome is a server's
+// words, not the failure to find another.
+func TestElsewhereInVain(t *testing.T) {
+	p := newPeer(t, "127.0.0.1:0", "PIPELINING")
+	p.answers["RCPT"] = "451 4.3.0 first says no"
+	p.start()
+	q := newPeer(t, fmt.Sprintf("127.0.0.2:%d", p.addr().Port()), "PIPELINING")
+	q.ln.Close()
+	o := send(t, twoHosts(t, p, q), hello, "a@example.net")[0]
+	if o.Text != "first says no" || !o.Temporary() {
+		t.Errorf("%+v", o)
+	}
+	q = newPeer(t, fmt.Sprintf("127.0.0.2:%d", p.addr().Port()), "PIPELINING")
+	q.answers["RCPT"] = "451 4.3.0 second says no"
+	q.start()
+	if o = send(t, twoHosts(t, p, q), hello, "a@example.net")[0]; o.Text != "second says no" || p.connections() != 2 || q.connections() != 1 {
+		t.Errorf("%+v after %d and %d calls", o, p.connections(), q.connections())
+	}
+}
+
+// A server that refuses one mailbox only after the content costs the others
+// nothing, and none is remembered as dead that may live.
+func TestMailboxRefusedAfterContent(t *testing.T) {
+	p := newPeer(t, "127.0.0.1:0", "PIPELINING")
+	p.judge = func(m *got) string {
+		if strings.Contains(strings.Join(m.rcpts, " "), "<bad@") {
+			return "554 delivery error: dd This user doesn't have a yahoo.com account"
+		}
+		return ""
+	}
+	p.start()
+	outs := send(t, newCourier(t, p), hello, "a@example.net", "bad@example.net", "c@example.net")
+	wantCodes(t, outs, 250, 554, 250)
+	if outs[1].Action != classify.Suppress || p.connections() != 1 || len(p.received()) != 2 {
+		t.Errorf("%+v, %d connections, %d messages", outs[1].Verdict, p.connections(), len(p.received()))
+	}
+}
+
+// 552 is an old code for too many recipients.
+func TestTooManyRecipientsByAnOldCode(t *testing.T) {
+	for _, reply := range []string{"552 enough", "552 5.5.3 too many recipients", "452 enough"} {
+		p := newPeer(t, "127.0.0.1:0", "PIPELINING")
+		n := 0
+		p.rcpt = func(string) string {
+			if n++; n%3 == 0 {
+				return reply
+			}
+			return "250 ok"
+		}
+		p.start()
+		outs := send(t, newCourier(t, p), hello, "a@example.net", "b@example.net", "c@example.net", "d@example.net")
+		wantCodes(t, outs, 250, 250, 250, 250)
+		if len(p.received()) != 2 {
+			t.Errorf("%q: %d transactions", reply, len(p.received()))
+		}
+		// Alone it is not bounced.
+		n = 2
+		if o := send(t, newCourier(t, p), hello, "a@example.net")[0]; o.Sent() || !o.Temporary() {
+			t.Errorf("%q to a single recipient: %+v", reply, o)
+		}
+	}
+}
