@@ -22,6 +22,7 @@ type Config struct {
 	Auth     Auth     `toml:"auth"`
 	SMTP     SMTP     `toml:"smtp"`
 	Limits   Limits   `toml:"limits"`
+	Greylist Greylist `toml:"greylist"`
 	DNS      DNS      `toml:"dns"`
 	Outbound Outbound `toml:"outbound"`
 	Store    Store    `toml:"store"`
@@ -189,6 +190,25 @@ type Limits struct {
 	FutureRelease Duration `toml:"future_release"`
 }
 
+// Greylist tells strangers at the smtp listeners to come again when they are seen
+// for the first time; who is trusted or logs in never waits.
+type Greylist struct {
+	// Domains are those whose recipients are protected: "example.org",
+	// "*.example.org" for all below it, or "*". Default: none.
+	Domains []string `toml:"domains"`
+	// Delay is how long a client network, sender and recipient have to wait when
+	// they are new, "1s" to "1d". Default: "5m".
+	Delay Duration `toml:"delay"`
+	// Window is until when they must have come again, at most "7d". Default: "1d".
+	Window Duration `toml:"window"`
+	// Lifetime is how long they pass without waiting after they were last seen, at
+	// most "366d". Default: "36d".
+	Lifetime Duration `toml:"lifetime"`
+	// Learn is how many of them must have come again from a network before it
+	// never waits any more; 0 is never. Default: 5.
+	Learn int `toml:"learn"`
+}
+
 // DNS is whom to ask.
 type DNS struct {
 	// Servers are resolvers, "address" or "address:port". Default: the system's.
@@ -298,6 +318,7 @@ func Default() *Config {
 			Commands: 100000, Errors: 20, IdleCommands: 100, UnknownRecipients: 50, Messages: 10000, AuthAttempts: 5,
 			FutureRelease: hours(7 * 24),
 		},
+		Greylist: Greylist{Delay: Duration{5 * time.Minute}, Window: hours(24), Lifetime: hours(36 * 24), Learn: 5},
 		Outbound: Outbound{
 			Port: 25, Connections: 500, ConnectionsPerSite: 20,
 			Retry: Duration{5 * time.Minute}, DelayNotice: hours(4), GiveUp: hours(5 * 24), MTASTS: true,

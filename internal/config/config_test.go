@@ -85,7 +85,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sections := map[string]bool{"listen": true, "tls": true, "auth": true, "smtp": true, "limits": true, "dns": true,
+	sections := map[string]bool{"listen": true, "tls": true, "auth": true, "smtp": true, "greylist": true, "limits": true, "dns": true,
 		"outbound": true, "store": true, "log": true}
 	keys := 0
 	ast.Inspect(src, func(n ast.Node) bool {
@@ -124,6 +124,10 @@ func TestErrorsNameTheirPlace(t *testing.T) {
 		{"[auth.oidc]\nissuer = \"https://issuer.example/?x\"\naudience = \"mail\"", `posthouse.toml:2:10: auth.oidc.issuer: "https://issuer.example/?x" is not an https URL`},
 		{"[auth.oidc]\nissuer = \"https://issuer.example\"", `posthouse.toml: auth.oidc.audience: an issuer needs an audience: tokens for others must not log in here`},
 		{"[auth.oidc]\naudience = \"mail\"", `posthouse.toml:2:12: auth.oidc.audience: there is no issuer`},
+		{"[smtp]\nbare_newlines = \"reject\"", `posthouse.toml:2:17: smtp.bare_newlines: "reject" is none of refuse, normalise, accept`},
+		{"[smtp]\ngreet_delay = \"1m\"", `posthouse.toml:2:15: smtp.greet_delay: 1m is not between 0s and 30s`},
+		{"[greylist]\ndomains = [\"a.test\", \"b test\"]", `posthouse.toml:2:22: greylist.domains[1]: "b test" is not a domain, "*.domain" or "*"`},
+		{"[greylist]\ndelay = \"1h\"\nwindow = \"1h\"", `posthouse.toml:3:10: greylist.window: 1h is not more than greylist.delay, 1h`},
 		{"[outbound]\nretry = 5", `posthouse.toml:2:9: outbound.retry: want a length of time such as "5m" or "5d"`},
 		{"[outbound]\ngive_up = \"1m\"", `posthouse.toml:2:11: outbound.give_up: 1m is not more than outbound.retry, 5m`},
 		{"[[outbound.route]]\nmatch = \"a.test\"\nvia = \"smtp://h\"\n[[outbound.route]]\nmatch = \"b test\"\nvia = \"smtp://h\"",

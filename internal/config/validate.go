@@ -32,6 +32,7 @@ func (v *validator) all() error {
 	v.oidc()
 	v.smtp()
 	v.limits()
+	v.greylist()
 	v.outbound()
 	v.outboundTLS()
 	v.tlsReports()
@@ -207,6 +208,28 @@ func (v *validator) limits() {
 	v.between("limits.messages", l.Messages, 1, many)
 	v.between("limits.auth_attempts", l.AuthAttempts, 1, 1000)
 	v.duration("limits.future_release", l.FutureRelease, 0, 366*24*time.Hour)
+}
+
+func (v *validator) greylist() {
+	const day = 24 * time.Hour
+	g := &v.c.Greylist
+	for i, s := range g.Domains {
+		p, ok := smtp.ParseDomainPattern(s)
+		if !ok {
+			v.fail(fmt.Sprintf("greylist.domains[%d]", i), "%q is not a domain, \"*.domain\" or \"*\"", s)
+		}
+		g.Domains[i] = string(p)
+	}
+	v.duration("greylist.delay", g.Delay, time.Second, day)
+	v.duration("greylist.window", g.Window, time.Second, 7*day)
+	v.duration("greylist.lifetime", g.Lifetime, time.Second, 366*day)
+	if g.Window.Duration <= g.Delay.Duration {
+		v.fail("greylist.window", "%s is not more than greylist.delay, %s", g.Window, g.Delay)
+	}
+	if g.Lifetime.Duration <= g.Window.Duration {
+		v.fail("greylist.lifetime", "%s is not more than greylist.window, %s", g.Lifetime, g.Window)
+	}
+	v.between("greylist.learn", g.Learn, 0, 1<<20)
 }
 
 func (v *validator) outbound() {

@@ -44,6 +44,9 @@ const TLSPolicies Partition = "T"
 // TLSResults holds what is counted for reports on TLS.
 const TLSResults Partition = "R"
 
+// Greylist holds who has been told to come again.
+const Greylist Partition = "Y"
+
 // StorePartition holds facts about the store itself, such as its format version.
 const StorePartition Partition = "S"
 

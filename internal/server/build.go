@@ -101,7 +101,10 @@ var smtpDoors = []struct {
 
 // newDoors makes the protocols' servers, by the name of their listeners.
 func (s *Server) newDoors() map[string]func(net.Listener) error {
-	e := &entrance{ground: s.ground, intake: s.intake, tokens: s.logins.tokens, metrics: s.metrics}
+	e := &entrance{
+		ground: s.ground, intake: s.intake, tokens: s.logins.tokens, metrics: s.metrics,
+		greylist: s.greylist, trusted: s.trusted(),
+	}
 	serve := make(map[string]func(net.Listener) error)
 	for _, d := range smtpDoors {
 		server := smtpd.New(s.smtpConfig(d.name, d.mode, d.implicit), smtpHandler{e})

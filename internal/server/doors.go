@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"posthouse/internal/envelope"
+	"posthouse/internal/greylist"
 	"posthouse/internal/id"
 	"posthouse/internal/intake"
 	"posthouse/internal/mailbox"
@@ -15,10 +16,12 @@ import (
 
 // entrance is what the doors see of the house.
 type entrance struct {
-	ground  *ground
-	intake  *intake.Intake
-	tokens  *oidc.Verifier
-	metrics *metrics
+	ground   *ground
+	intake   *intake.Intake
+	tokens   *oidc.Verifier
+	metrics  *metrics
+	greylist *greylist.List // nil when no domain is protected
+	trusted  func(netip.Addr) bool
 }
 
 // Authenticator is for every door.
@@ -49,11 +52,21 @@ func (h smtpHandler) Mail(ctx context.Context, env *envelope.Envelope, size int6
 
 // Rcpt is smtpd.Handler.
 func (h smtpHandler) Rcpt(ctx context.Context, env *envelope.Envelope, r envelope.Rcpt) error {
-	return h.intake.Rcpt(ctx, env, r)
+	if err := h.intake.Rcpt(ctx, env, r); err != nil || env.From.IsZero() {
+		return err
+	}
+	return h.greylisted(ctx, env, r)
 }
 
-// Data is smtpd.Handler.
+// Data is smtpd.Handler. Only here are those with a null reverse-path told to
+// come again: many are servers that ask whether a sender of theirs exists, and
+// who are refused at RCPT take it for the answer.
 func (h smtpHandler) Data(ctx context.Context, env *envelope.Envelope) (smtpd.Transfer, error) {
+	if env.From.IsZero() {
+		if err := h.greylisted(ctx, env, env.Rcpts...); err != nil {
+			return nil, err
+		}
+	}
 	t, err := h.intake.Begin(ctx, env)
 	if err != nil {
 		return nil, err

@@ -21,6 +21,7 @@ type metrics struct {
 	refused  *prometheus.CounterVec
 	ended    *prometheus.CounterVec
 	unwanted *prometheus.CounterVec
+	greylist *prometheus.CounterVec
 	logins   *prometheus.CounterVec
 	queue    *prometheus.GaugeVec
 	attempts *prometheus.CounterVec
@@ -45,6 +46,7 @@ func newMetrics() *metrics {
 		refused:  vec("sessions_refused_total", "Connections refused by a limit.", "door", "reason"),
 		ended:    vec("sessions_ended_total", "Sessions by why they ended.", "door", "reason"),
 		unwanted: vec("messages_refused_total", "Messages refused after their content, by enhanced status code.", "door", "code"),
+		greylist: vec("greylist_total", "Recipients of protected domains, by what the greylist said.", "result"),
 		logins:   vec("logins_total", "Attempts to log in.", "door", "result"),
 		queue:    gauge("queue_entries", "Recipients waiting in the queue.", "state"),
 		attempts: vec("delivery_attempts_total", "Attempts to hand mail to the next host, per recipient.", "result", "class"),
@@ -54,7 +56,7 @@ func newMetrics() *metrics {
 		accept: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "posthouse", Name: "accept_seconds",
 			Help: "From the last byte of a message to its acceptance.", Buckets: buckets}),
 	}
-	m.registry.MustRegister(m.events, m.sessions, m.opened, m.refused, m.ended, m.unwanted, m.logins, m.queue, m.attempts, m.tls, m.tries, m.accept,
+	m.registry.MustRegister(m.events, m.sessions, m.opened, m.refused, m.ended, m.unwanted, m.greylist, m.logins, m.queue, m.attempts, m.tls, m.tries, m.accept,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

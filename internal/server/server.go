@@ -20,6 +20,7 @@ import (
 	"posthouse/internal/config"
 	"posthouse/internal/courier"
 	"posthouse/internal/dns"
+	"posthouse/internal/greylist"
 	"posthouse/internal/httpd"
 	"posthouse/internal/intake"
 	"posthouse/internal/journal"
@@ -67,6 +68,7 @@ type Server struct {
 	courier  *courier.Courier
 	outbound *outboundTLS
 	reports  *tlsreport.Sender // nil when none are sent
+	greylist *greylist.List    // nil when no domain is protected
 	intake   *intake.Intake
 	inward   *intake.Inward
 	api      *admin.House
@@ -204,6 +206,7 @@ func (s *Server) openDoors(ctx context.Context) error {
 		return err
 	}
 	s.serve("admin", socket, s.http.ServeAdmin)
+	s.greylist = newGreylist(s.cfg, s.ground)
 	servers := s.newDoors()
 	for _, b := range s.binds {
 		s.serve(b.name, b.listener, servers[b.name])
@@ -217,6 +220,9 @@ func (s *Server) openDoors(ctx context.Context) error {
 	if s.reports != nil {
 		s.running.Go(func() { s.outbound.counter.Run(background) })
 		s.running.Go(func() { s.reports.Run(background) })
+	}
+	if s.greylist != nil {
+		s.running.Go(func() { s.greylist.Run(background) })
 	}
 	return nil
 }
