@@ -41,11 +41,10 @@ func (m *memory) setFail(err error) {
 	m.mu.Unlock()
 }
 
+// View shows the rows as they are when they are read: no snapshot, but it may
+// hold another View.
 func (m *memory) View(_ context.Context, fn func(kv.Reader) error) error {
-	m.mu.Lock()
-	tx := &memoryTx{rows: maps.Clone(m.rows)}
-	m.mu.Unlock()
-	return fn(tx)
+	return fn(&memoryTx{m: m})
 }
 
 func (m *memory) Update(_ context.Context, parts kv.Partitions, fn func(kv.Tx) error) error {
@@ -54,12 +53,19 @@ func (m *memory) Update(_ context.Context, parts kv.Partitions, fn func(kv.Tx) e
 	if m.fail != nil {
 		return m.fail
 	}
+	var tx *memoryTx
 	for range 2 { // fn may run again
-		tx := &memoryTx{rows: maps.Clone(m.rows), parts: parts}
+		tx = &memoryTx{m: m, changed: map[string][]byte{}, parts: parts}
 		if err := fn(tx); err != nil {
 			return err
 		}
-		defer func() { m.rows = tx.rows }()
+	}
+	for k, v := range tx.changed {
+		if v == nil {
+			delete(m.rows, k)
+		} else {
+			m.rows[k] = v
+		}
 	}
 	return nil
 }
@@ -71,20 +77,44 @@ func (m *memory) Watch(kv.Partition) (<-chan struct{}, func()) {
 func (m *memory) Close() error { return nil }
 
 type memoryTx struct {
-	rows  map[string][]byte
-	parts kv.Partitions
+	m       *memory
+	changed map[string][]byte // nil values are deleted; nil: a View
+	parts   kv.Partitions
+}
+
+// locked holds the store for a View; an Update holds it already.
+func (t *memoryTx) locked(fn func()) {
+	if t.changed == nil {
+		t.m.mu.Lock()
+		defer t.m.mu.Unlock()
+	}
+	fn()
 }
 
 func (t *memoryTx) Get(key []byte) ([]byte, error) {
-	if v, ok := t.rows[string(key)]; ok {
-		return v, nil
+	v, ok := t.changed[string(key)]
+	if !ok {
+		t.locked(func() { v = t.m.rows[string(key)] })
 	}
-	return nil, kv.ErrNotFound
+	if v == nil {
+		return nil, kv.ErrNotFound
+	}
+	return v, nil
 }
 
 func (t *memoryTx) Scan(from, to []byte, fn func(k, v []byte) bool) error {
-	for _, k := range slices.Sorted(maps.Keys(t.rows)) {
-		if k >= string(from) && k < string(to) && !fn([]byte(k), t.rows[k]) {
+	found := map[string][]byte{}
+	t.locked(func() {
+		for _, rows := range []map[string][]byte{t.m.rows, t.changed} {
+			for k, v := range rows {
+				if k >= string(from) && k < string(to) {
+					found[k] = v
+				}
+			}
+		}
+	})
+	for _, k := range slices.Sorted(maps.Keys(found)) {
+		if v := found[k]; v != nil && !fn([]byte(k), v) {
 			return nil
 		}
 	}
@@ -105,12 +135,12 @@ func (t *memoryTx) mine(key []byte) error {
 }
 
 func (t *memoryTx) Set(key, value []byte) error {
-	t.rows[string(key)] = bytes.Clone(value)
+	t.changed[string(key)] = append([]byte{}, value...)
 	return t.mine(key)
 }
 
 func (t *memoryTx) Delete(key []byte) error {
-	delete(t.rows, string(key))
+	t.changed[string(key)] = nil
 	return t.mine(key)
 }
 func (t *memoryTx) DeleteRange([]byte, []byte) error { return errors.ErrUnsupported }
@@ -182,7 +212,8 @@ type world struct {
 	delay    time.Duration
 	gate     chan struct{}
 	resolved map[string]bool
-	forget   bool // keeps no log
+	forget   bool                            // keeps no log
+	slow     func(site string) time.Duration // besides delay
 }
 
 type try struct {
@@ -249,6 +280,9 @@ func (w *world) Deliver(ctx context.Context, t *courier.Transfer) []courier.Outc
 		w.log = append(w.log, record)
 	}
 	delay, gate := w.delay, w.gate
+	if w.slow != nil {
+		delay += w.slow(site)
+	}
 	w.mu.Unlock()
 	if delay > 0 {
 		time.Sleep(delay)

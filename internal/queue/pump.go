@@ -148,14 +148,14 @@ func (q *Queue) mayBegin(r *ready, now moment) bool {
 }
 
 // roomFor keeps part of the lanes for those that have none, and some of that for
-// sites that are not known to fail: however many slow sites there are and
+// sites that are not known to fail or to be slow: however many slow sites there are and
 // however much waits for them, mail for another finds a lane. Under q.mu.
 func (q *Queue) roomFor(r *ready) bool {
 	s := r.site
 	limit := q.total - q.total/4
 	if s.busy == 0 {
 		limit = q.total - q.total/10
-		if s.trouble.fails == 0 && s.window.cutAt == 0 {
+		if s.trouble.fails == 0 && s.window.cutAt == 0 && !s.slow() {
 			limit = q.total
 		}
 	}

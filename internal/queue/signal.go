@@ -72,6 +72,7 @@ func (q *Queue) learn(j *job, outs []courier.Outcome, busy int) {
 	if j.probe {
 		s.trouble.probing = false
 	}
+	s.took += (time.Duration(now-j.began) - s.took) / 4
 	sig, o, pause := signalOf(outs)
 	switch sig {
 	case sigTook, sigAlive:

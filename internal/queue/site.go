@@ -18,8 +18,9 @@ type siteKey struct {
 type site struct {
 	key     siteKey
 	queues  []*ready
-	busy    int    // attempts under way
-	moved   moment // when one last began or ended
+	busy    int           // attempts under way
+	moved   moment        // when one last began or ended
+	took    time.Duration // an attempt lately
 	window  window
 	trouble trouble
 	wake    moment // of the alarm that is set; 0: none
@@ -82,6 +83,9 @@ func (r *ready) waiting() uint8 {
 	return mask
 }
 
+// slow reports whether attempts take long.
+func (s *site) slow() bool { return s.took > 30*time.Second }
+
 // siteMemory is for how long a site without mail is remembered.
 const siteMemory = time.Hour
 
@@ -92,7 +96,7 @@ func (q *Queue) forgetSite(s *site) {
 		return
 	}
 	now := q.now()
-	if s.window.plain() && s.trouble.fails == 0 || now >= s.moved.add(siteMemory) {
+	if s.window.plain() && s.trouble.fails == 0 && !s.slow() || now >= s.moved.add(siteMemory) {
 		delete(q.sites, s.key)
 		return
 	}

@@ -1,0 +1,320 @@
+package queue
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"posthouse/internal/classify"
+	"posthouse/internal/courier"
+	"posthouse/internal/envelope"
+	"posthouse/internal/report"
+	"posthouse/internal/status"
+)
+
+// unreached is the outcome when no host of a site can be called.
+func unreached() courier.Outcome {
+	o := reply(451, 4, 1, "Connection failed: connection refused")
+	o.Remote, o.Verdict = false, classify.NetworkFailure.Verdict(451)
+	return o
+}
+
+// A dead site costs a few tries, not some for every message; senders are told in
+// time all the same, and when it comes back all goes.
+func TestDeadSiteIsFoundOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		dead := true
+		h.world.answer = func(to string, _ int) courier.Outcome {
+			if dead && strings.HasSuffix(to, ".shared") {
+				return unreached()
+			}
+			return sent()
+		}
+		h.start()
+		for i := range 200 {
+			h.enqueue(h.letterTo(fmt.Sprintf("u%d@d%d.shared", i, i%7)))
+		}
+		synctest.Wait()
+		if n := len(h.world.attempts()); n > firstWindow {
+			t.Errorf("%d tries at once", n)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		tries := len(h.world.attempts())
+		if tries > firstWindow+7 { // after 1, 2, 4, 8, 16 and 30 minutes
+			t.Errorf("%d tries in an hour", tries)
+		}
+		untouched := 0
+		for _, e := range h.list(Selector{}) {
+			if e.Attempts == 0 {
+				untouched++
+			}
+		}
+		if untouched < 200-tries {
+			t.Errorf("%d of 200 have no attempt counted after %d tries", untouched, tries)
+		}
+		h.enqueue(h.letterTo("a@alive.net"))
+		synctest.Wait()
+		if h.world.tried("a@alive.net") != 1 {
+			t.Error("another site's mail waits")
+		}
+		time.Sleep(3*time.Hour + 6*time.Minute)
+		synctest.Wait()
+		if n := len(h.told()); n != 200 {
+			t.Errorf("after four hours %d of 200 senders are told", n)
+		}
+		for _, d := range h.told() {
+			if r := d.Rcpts[0]; r.Action != report.Delayed || r.Text != "Connection failed: connection refused" {
+				t.Fatalf("told %+v", r)
+			}
+		}
+		dead = false
+		time.Sleep(9 * time.Hour) // those with attempts behind them come last
+		synctest.Wait()
+		h.empty()
+		h.stop()
+	})
+}
+
+// What waits for a site that never comes back is returned when it is old.
+func TestDeadSiteForFiveDays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.world.answer = func(string, int) courier.Outcome { return unreached() }
+		h.start()
+		for i := range 50 {
+			h.enqueue(h.letterTo(fmt.Sprintf("u%d@one.net", i)))
+		}
+		time.Sleep(5*24*time.Hour + 6*time.Minute)
+		synctest.Wait()
+		failed := 0
+		for _, d := range h.told() {
+			if d.Rcpts[0].Action == report.Failed && d.Rcpts[0].Status.String() == "5.4.7" {
+				failed++
+			}
+		}
+		if failed != 50 || len(h.told()) != 100 {
+			t.Errorf("%d returned of 50, %d reports", failed, len(h.told()))
+		}
+		if n := len(h.world.attempts()); n > 300 { // one in half an hour
+			t.Errorf("%d tries in five days", n)
+		}
+		h.empty()
+		h.stop()
+	})
+}
+
+// A domain whose name server is silent is asked once for all who wait.
+func TestSilentNameServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.world.unknown["flaky.net"] = status.New(451, 4, 3, "no answer")
+		h.start()
+		for i := range 100 {
+			h.enqueue(h.letterTo(fmt.Sprintf("u%d@flaky.net", i)))
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		counted := 0
+		for _, e := range h.list(Selector{}) {
+			counted += e.Attempts
+		}
+		if counted == 0 || counted > 8 {
+			t.Errorf("%d attempts are counted", counted)
+		}
+		h.world.mu.Lock()
+		delete(h.world.unknown, "flaky.net")
+		h.world.mu.Unlock()
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		h.empty()
+		h.stop()
+	})
+}
+
+// windowOf is the window of a site, 0 when it is not known.
+func (h *house) windowOf(name string) int {
+	h.q.mu.Lock()
+	defer h.q.mu.Unlock()
+	if s := h.q.sites[siteKey{name: name}]; s != nil {
+		return s.window.open()
+	}
+	return 0
+}
+
+// The window grows while mail is taken, is not moved by what is said of
+// recipients, and shrinks when the site asks for less.
+func TestWindowFollowsTheAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		var answer func(n int) courier.Outcome
+		h.world.delay = time.Second
+		h.world.answer = func(_ string, n int) courier.Outcome { return answer(n) }
+		h.start()
+		round := func(n int) {
+			for i := range n {
+				h.enqueue(h.letterTo(fmt.Sprintf("u%d@one.net", i)))
+			}
+			time.Sleep(time.Duration(n+2) * time.Second)
+			synctest.Wait()
+		}
+		answer = func(int) courier.Outcome { return sent() }
+		round(100)
+		if w := h.world.most["one.net"]; w != 20 {
+			t.Errorf("at most %d at once", w)
+		}
+		answer = func(n int) courier.Outcome {
+			return meant(reply(451, 7, 1, "greylisted"), classify.Greylisted)
+		}
+		h.enqueue(h.letterTo("keep@one.net"))
+		round(100)
+		if w := h.windowOf("one.net"); w != 0 && w < firstWindow { // 0: nothing worth to remember
+			t.Errorf("greylisting makes the window %d", w)
+		}
+		answer = func(int) courier.Outcome { return reply(421, 4, 5, "too busy") }
+		round(1)
+		before := h.windowOf("one.net")
+		round(1)
+		if w := h.windowOf("one.net"); w != max(before/2, 1) {
+			t.Errorf("421 makes the window %d of %d", w, before)
+		}
+		answer = func(int) courier.Outcome { return sent() }
+		round(200)
+		if w := h.windowOf("one.net"); w < 5 {
+			t.Errorf("window %d after 200 good answers", w)
+		}
+		time.Sleep(6 * time.Hour)
+		synctest.Wait()
+		h.empty()
+		h.stop()
+	})
+}
+
+// A site that asks to be left alone is, for as long as the verdict says, by all
+// its mail.
+func TestStopSite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.world.perSite = 1
+		h.open()
+		stop := true
+		h.world.answer = func(string, int) courier.Outcome {
+			if stop {
+				o := meant(reply(451, 7, 650, "rate limited"), classify.RateLimited)
+				o.Pause = 2 * time.Hour
+				return o
+			}
+			return sent()
+		}
+		h.start()
+		for i := range 20 {
+			h.enqueue(h.letterTo(fmt.Sprintf("u%d@one.net", i)))
+		}
+		time.Sleep(2*time.Hour - time.Minute)
+		synctest.Wait()
+		if n := len(h.world.attempts()); n != 1 {
+			t.Errorf("%d tries within the pause", n)
+		}
+		stop = false
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if n := len(h.world.attempts()); n < 20 {
+			t.Errorf("%d tries after it", n)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		h.empty()
+		h.stop()
+	})
+}
+
+// A letter passes the bulk that waits for the same slow site, and a stream of
+// letters does not stop the bulk.
+func TestPeopleBeforeBulk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.world.perSite, h.world.delay = 1, time.Second
+		h.open()
+		h.start()
+		for i := range 300 {
+			m := h.letterTo(fmt.Sprintf("bulk%d@one.net", i))
+			m.Envelope.Stream = envelope.Bulk
+			h.enqueue(m)
+		}
+		time.Sleep(10 * time.Second)
+		h.enqueue(h.letterTo("person@one.net"))
+		urgent := h.letterTo("urgent@one.net")
+		urgent.Envelope.Priority = 6
+		h.enqueue(urgent)
+		time.Sleep(4 * time.Second)
+		synctest.Wait()
+		if h.world.tried("person@one.net") != 1 || h.world.tried("urgent@one.net") != 1 {
+			t.Errorf("letters wait behind bulk: %v", h.world.all())
+		}
+		bulk := func() (n int) {
+			for to := range h.world.all() {
+				if strings.HasPrefix(to, "bulk") {
+					n++
+				}
+			}
+			return n
+		}
+		before := bulk()
+		for i := range 300 {
+			h.enqueue(h.letterTo(fmt.Sprintf("person%d@one.net", i)))
+		}
+		time.Sleep(100 * time.Second)
+		synctest.Wait()
+		if n := bulk() - before; n < 20 || n > 45 { // a third of the turns
+			t.Errorf("bulk got %d of 100 turns beside people's mail", n)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		h.empty()
+		h.stop()
+	})
+}
+
+// A hundred thousand messages for one slow site delay no other's mail, nor do
+// slow sites that could fill all lanes, once they are known.
+func TestSlowSitesDelayNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.world.total = 60
+		h.world.forget = true
+		h.world.slow = func(site string) time.Duration {
+			if strings.HasPrefix(site, "slow") {
+				return 10 * time.Minute
+			}
+			return 0
+		}
+		h.open()
+		h.start()
+		for i := range 100_000 {
+			h.enqueue(h.letterTo(fmt.Sprintf("u%d@slow.net", i)))
+		}
+		prompt := func(what string) {
+			for i := range 20 {
+				to := fmt.Sprintf("a@fast%d-%s.net", i, what)
+				h.enqueue(h.letterTo(to))
+				synctest.Wait()
+				if h.world.tried(to) != 1 {
+					t.Errorf("%s: mail for site %d waits", what, i)
+				}
+				time.Sleep(time.Minute)
+			}
+		}
+		prompt("one")
+		for i := range 40 {
+			for n := range 100 {
+				h.enqueue(h.letterTo(fmt.Sprintf("u%d@slow%d.net", n, i)))
+			}
+		}
+		time.Sleep(10 * time.Minute) // now they are known to be slow
+		prompt("many")
+		h.stop()
+	})
+}
