@@ -23,6 +23,8 @@ type Policy struct {
 	// (RFC 7628 section 3.2.2); "": OAUTHBEARER and XOAUTH2 are not offered.
 	OpenID string
 	// HidePlus leaves channel binding out of the list. It can be used all the same.
+	// Clients on GNU SASL, mutt and neomutt among them, pick it whenever they see
+	// it, cannot bind, and over SMTP and POP3 then give up altogether.
 	HidePlus bool
 }
 

@@ -180,8 +180,6 @@ func (c *Config) setDefaults() {
 	if c.Mode == Submission {
 		c.OfferAuth, c.RequireAuth = true, true
 	}
-	// Channel binding works and is not announced: clients on GNU SASL, neomutt
-	// among them, pick it whenever it is, cannot bind, and then give up altogether.
 	c.SASL.HidePlus = true
 	if c.Clock == nil {
 		c.Clock = clock.System{}
