@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -25,11 +26,14 @@ const Domain = "example.test"
 // Password is the password of every test account.
 const Password = "correct horse"
 
+var built atomic.Bool // something is there to be removed
+
 var binary = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "posthouse-e2e-")
 	if err != nil {
 		return "", err
 	}
+	built.Store(true)
 	path := filepath.Join(dir, "posthouse")
 	cmd := exec.Command("go", "build", "-o", path, "posthouse/cmd/posthouse")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -50,6 +54,9 @@ func Binary(t testing.TB) string {
 
 // RemoveBinary deletes what Binary built; call it from TestMain.
 func RemoveBinary() {
+	if !built.Load() {
+		return
+	}
 	if path, err := binary(); err == nil {
 		os.RemoveAll(filepath.Dir(path))
 	}

@@ -34,6 +34,8 @@ type Transfer struct {
 	incoming *mailbox.Incoming
 	head     []byte // the header as the client sent it, at most maxHead bytes
 	headDone bool
+	holding  bool   // back the content, see pass
+	held     []byte // the header and what came with its end
 	start    []byte // of the message, see keepStart
 	skip     int    // length of the Return-Path line
 	began    time.Time
@@ -62,7 +64,10 @@ func (in *Intake) Begin(ctx context.Context, env *envelope.Envelope) (*Transfer,
 	if err != nil {
 		return nil, storeError(err)
 	}
-	t := &Transfer{in: in, env: env, route: r, incoming: incoming, began: now, routed: in.opt.Clock.Now().Sub(now)}
+	t := &Transfer{
+		in: in, env: env, route: r, incoming: incoming, began: now, routed: in.opt.Clock.Now().Sub(now),
+		holding: env.Origin.Account != 0,
+	}
 	if err := t.writeTrace(); err != nil {
 		incoming.Abort()
 		return nil, storeError(err)
@@ -122,11 +127,10 @@ func (t *Transfer) Write(p []byte) (int, error) {
 		t.keepHead(p)
 	}
 	t.keepStart(p)
-	n, err := t.incoming.Write(p)
-	if err != nil {
-		err = storeError(err)
+	if err := t.pass(p); err != nil {
+		return 0, storeError(err)
 	}
-	return n, err
+	return len(p), nil
 }
 
 // keepHead collects the header, up to the empty line.
@@ -167,6 +171,10 @@ func (t *Transfer) Abort() { t.incoming.Abort() }
 // recipient refused here is reported to the sender (report true).
 func (t *Transfer) Commit(ctx context.Context, report bool) ([]error, error) {
 	transferred := t.in.opt.Clock.Now()
+	if err := t.release(); err != nil {
+		t.Abort()
+		return nil, storeError(err)
+	}
 	sum := t.incoming.Summary()
 	if err := t.judge(ctx, sum); err != nil {
 		t.Abort()

@@ -1,0 +1,59 @@
+package conformance_test
+
+import (
+	"os"
+	"testing"
+
+	"posthouse/conformance"
+	"posthouse/e2e"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	e2e.RemoveBinary()
+	os.Exit(code)
+}
+
+// atLeast is how many cases there are at least.
+const atLeast = 250
+
+// Posthouse passes every case, on every listener that the case is for.
+func TestPosthouse(t *testing.T) {
+	cases, err := conformance.Cases()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cases) < atLeast {
+		t.Errorf("%d cases, fewer than %d", len(cases), atLeast)
+	}
+	target := house(t)
+	results, err := target.Run(t.Context(), cases, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range results {
+		switch r := &results[i]; {
+		case r.Outcome == conformance.Fail:
+			t.Error(r.String())
+		case r.Unchecked:
+			t.Errorf("%s: nobody looked at what was delivered", r.Case)
+		}
+	}
+	t.Logf("%d cases: %d passed, %d skipped", len(cases), conformance.Count(results, conformance.Pass), conformance.Count(results, conformance.Skip))
+}
+
+// house starts a Posthouse as one would run it, but for its addresses.
+func house(t *testing.T) *conformance.Target {
+	t.Setenv("POSTHOUSE_AUTH_ALLOW_PLAINTEXT", "false")
+	const alice, bob, carol = "alice@example.test", "bob@example.test", "carol@example.test"
+	h := e2e.NewHouse(t, "127.0.0.1", "mx.example.test", "---\n[log]\nlevel = \"warn\"\n", alice, bob, carol)
+	h.Start()
+	return &conformance.Target{
+		Addr: map[string]string{
+			"mx": h.Addr["smtp"], "submission": h.Addr["submission"], "submissions": h.Addr["submissions"], "lmtp": h.Addr["lmtp"],
+		},
+		IMAP: "imaps://" + h.Addr["imaps"],
+		User: alice, Pass: e2e.Password, Local: bob, Third: carol,
+		Unknown: "no-such-user@example.test", Remote: "someone@elsewhere.test",
+	}
+}
