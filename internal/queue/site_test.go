@@ -3,6 +3,7 @@ package queue
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,9 +27,10 @@ func unreached() courier.Outcome {
 func TestDeadSiteIsFoundOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
-		dead := true
+		var dead atomic.Bool
+		dead.Store(true)
 		h.world.answer = func(to string, _ int) courier.Outcome {
-			if dead && strings.HasSuffix(to, ".shared") {
+			if dead.Load() && strings.HasSuffix(to, ".shared") {
 				return unreached()
 			}
 			return sent()
@@ -71,7 +73,7 @@ func TestDeadSiteIsFoundOnce(t *testing.T) {
 				t.Fatalf("told %+v", r)
 			}
 		}
-		dead = false
+		dead.Store(false)
 		time.Sleep(9 * time.Hour) // those with attempts behind them come last
 		synctest.Wait()
 		h.empty()
@@ -150,10 +152,15 @@ func (h *house) windowOf(name string) int {
 func TestWindowFollowsTheAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
-		var answer func(n int) courier.Outcome
+		var answer func() courier.Outcome
 		h.world.delay = time.Second
-		h.world.answer = func(_ string, n int) courier.Outcome { return answer(n) }
+		h.world.answer = func(string, int) courier.Outcome { return answer() } // under h.world.mu
 		h.start()
+		set := func(fn func() courier.Outcome) {
+			h.world.mu.Lock()
+			answer = fn
+			h.world.mu.Unlock()
+		}
 		round := func(n int) {
 			for i := range n {
 				h.enqueue(h.letterTo(fmt.Sprintf("u%d@one.net", i)))
@@ -161,27 +168,25 @@ func TestWindowFollowsTheAnswers(t *testing.T) {
 			time.Sleep(time.Duration(n+2) * time.Second)
 			synctest.Wait()
 		}
-		answer = func(int) courier.Outcome { return sent() }
+		set(func() courier.Outcome { return sent() })
 		round(100)
 		if w := h.world.most["one.net"]; w != 20 {
 			t.Errorf("at most %d at once", w)
 		}
-		answer = func(n int) courier.Outcome {
-			return meant(reply(451, 7, 1, "greylisted"), classify.Greylisted)
-		}
+		set(func() courier.Outcome { return meant(reply(451, 7, 1, "greylisted"), classify.Greylisted) })
 		h.enqueue(h.letterTo("keep@one.net"))
 		round(100)
 		if w := h.windowOf("one.net"); w != 0 && w < firstWindow { // 0: nothing worth to remember
 			t.Errorf("greylisting makes the window %d", w)
 		}
-		answer = func(int) courier.Outcome { return reply(421, 4, 5, "too busy") }
+		set(func() courier.Outcome { return reply(421, 4, 5, "too busy") })
 		round(1)
 		before := h.windowOf("one.net")
 		round(1)
 		if w := h.windowOf("one.net"); w != max(before/2, 1) {
 			t.Errorf("421 makes the window %d of %d", w, before)
 		}
-		answer = func(int) courier.Outcome { return sent() }
+		set(func() courier.Outcome { return sent() })
 		round(200)
 		if w := h.windowOf("one.net"); w < 5 {
 			t.Errorf("window %d after 200 good answers", w)
@@ -200,9 +205,10 @@ func TestStopSite(t *testing.T) {
 		h := newHouse(t)
 		h.world.perSite = 1
 		h.open()
-		stop := true
+		var stop atomic.Bool
+		stop.Store(true)
 		h.world.answer = func(string, int) courier.Outcome {
-			if stop {
+			if stop.Load() {
 				o := meant(reply(451, 7, 650, "rate limited"), classify.RateLimited)
 				o.Pause = 2 * time.Hour
 				return o
@@ -218,7 +224,7 @@ func TestStopSite(t *testing.T) {
 		if n := len(h.world.attempts()); n != 1 {
 			t.Errorf("%d tries within the pause", n)
 		}
-		stop = false
+		stop.Store(false)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		if n := len(h.world.attempts()); n < 20 {
@@ -293,7 +299,7 @@ func TestSlowSitesDelayNobody(t *testing.T) {
 		}
 		h.open()
 		h.start()
-		for i := range 100_000 {
+		for i := range crowd {
 			h.enqueue(h.letterTo(fmt.Sprintf("u%d@slow.net", i)))
 		}
 		prompt := func(what string) {

@@ -1,0 +1,5 @@
+//go:build !race
+
+package queue
+
+const crowd = 100_000
