@@ -48,6 +48,10 @@ type API interface {
 	// QueueDo retries, holds, releases or drops entries and tells how many.
 	QueueDo(ctx context.Context, verb QueueVerb, sel queue.Selector) (int, error)
 
+	// TLSReports reads the reports on TLS in the mailboxes of an account, the
+	// latest first.
+	TLSReports(ctx context.Context, address string) ([]TLSReport, error)
+
 	// Trace finds the stories of a message by its ID or its Message-ID.
 	Trace(ctx context.Context, id string) ([]Story, error)
 }
