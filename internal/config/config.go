@@ -134,6 +134,12 @@ type SMTP struct {
 	// makes a stranger wait for replies. At most "30s"; "0s" is not at all.
 	// Default: "1s".
 	ErrorDelay Duration `toml:"error_delay"`
+	// XClient are networks of proxies that tell with XCLIENT, Postfix's
+	// extension, for whom they speak.
+	XClient []Network `toml:"xclient"`
+	// ETRN are domains whose waiting mail clients may have tried at once (RFC
+	// 1985); names below them as well.
+	ETRN []string `toml:"etrn"`
 }
 
 // Values of SMTP.BareNewlines.

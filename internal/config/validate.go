@@ -188,6 +188,12 @@ func (v *validator) smtp() {
 	v.oneOf("smtp.bare_newlines", s.BareNewlines, BareRefuse, BareNormalise, BareAccept)
 	v.duration("smtp.greet_delay", s.GreetDelay, 0, 30*time.Second)
 	v.duration("smtp.error_delay", s.ErrorDelay, 0, 30*time.Second)
+	for i, domain := range s.ETRN {
+		if !smtp.ValidDomain(domain) {
+			v.fail(fmt.Sprintf("smtp.etrn[%d]", i), "%q is not a domain", domain)
+		}
+		s.ETRN[i] = smtp.CanonicalDomain(domain)
+	}
 }
 
 func (v *validator) limits() {

@@ -91,6 +91,7 @@ type Origin struct {
 	Door     string         // listener's name: "smtp", "submission", "submissions", "lmtp", "internal"
 	Protocol string         // "with" of the Received field: "ESMTPS", "LMTP" … (RFC 3848, RFC 6531)
 	Remote   netip.AddrPort // the client; invalid for a Unix socket or our own mail
+	Name     string         `json:",omitzero"` // the client's host name, when a proxy has told it
 	Helo     string         // as the client gave it
 	TLS      string         // e.g. "TLS1.3 TLS_AES_128_GCM_SHA256"; "" without TLS
 	Login    string         // authenticated account's address; "" for none

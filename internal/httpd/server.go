@@ -47,6 +47,7 @@ const (
 type Server struct {
 	cfg     Config
 	mu      sync.Mutex
+	closed  bool // Shutdown was called
 	servers []*http.Server
 }
 
@@ -73,6 +74,10 @@ func (s *Server) serve(l net.Listener, h http.Handler) error {
 		ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
 	}
 	s.mu.Lock()
+	if s.closed { // before this listener had its turn
+		s.mu.Unlock()
+		return l.Close()
+	}
 	s.servers = append(s.servers, server)
 	s.mu.Unlock()
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -85,6 +90,7 @@ func (s *Server) serve(l net.Listener, h http.Handler) error {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.closed = true
 	var errs []error
 	for _, server := range s.servers {
 		err := server.Shutdown(ctx)

@@ -96,7 +96,7 @@ func (in *Intake) Rcpt(ctx context.Context, env *envelope.Envelope, r envelope.R
 		}
 		return status.New(550, 7, 1, "Relaying denied: log in to send to other domains")
 	case err != nil:
-		return routeError(err)
+		return RouteError(err)
 	case isPostmaster(r.To):
 		return nil
 	}
@@ -118,8 +118,8 @@ func (in *Intake) Rcpt(ctx context.Context, env *envelope.Envelope, r envelope.R
 	return full
 }
 
-// routeError puts a failed Resolve into words.
-func routeError(err error) error {
+// RouteError puts a failed directory.Resolve into words.
+func RouteError(err error) error {
 	switch {
 	case errors.Is(err, directory.ErrNoUser):
 		return status.Wrap(err, 550, 1, 1, "No such user here")
@@ -196,7 +196,7 @@ func (in *Intake) route(ctx context.Context, env *envelope.Envelope) (*route, er
 		}
 		if err != nil {
 			// Accepted at RCPT and gone since.
-			r.errs[i] = routeError(err)
+			r.errs[i] = RouteError(err)
 			continue
 		}
 		r.expanded[i] = len(targets) > 1

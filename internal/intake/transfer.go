@@ -96,7 +96,7 @@ func receivedField(env *envelope.Envelope, hostname string) string {
 	if o.Helo != "" {
 		b.WriteString(" from " + o.Helo)
 		if addr := o.Remote.Addr(); addr.IsValid() {
-			b.WriteString(" (" + addressLiteral(addr) + ")")
+			b.WriteString(" (" + strings.TrimLeft(o.Name+" ", " ") + addressLiteral(addr) + ")")
 		}
 		b.WriteString("\r\n\t")
 	} else {

@@ -87,6 +87,7 @@ type Attempt struct {
 // Selector chooses entries; all set fields must match. A zero Selector matches all.
 type Selector struct {
 	Domain    string
+	Below     bool // with Domain: the domains below it as well
 	Sender    string
 	ID        string // of an entry or of a message
 	OlderThan time.Duration

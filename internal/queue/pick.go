@@ -52,7 +52,7 @@ func (q *Queue) matcher(sel Selector) *matcher {
 func (m *matcher) matches(e *entry) bool {
 	switch {
 	case e.state == sGone,
-		m.domain != "" && e.dest.name != m.domain,
+		m.domain != "" && e.dest.name != m.domain && !(m.sel.Below && strings.HasSuffix(e.dest.name, "."+m.domain)),
 		m.sel.Sender != "" && m.sender != e.msg.sender,
 		m.before != 0 && e.msg.created > m.before,
 		m.n >= 0 && m.n != int(e.n):

@@ -19,6 +19,7 @@ var verbs = map[string]func(s *session, arg string){
 	"QUIT":     (*session).cmdQUIT,
 	"STARTTLS": (*session).cmdSTARTTLS,
 	"AUTH":     (*session).cmdAUTH,
+	"XCLIENT":  (*session).cmdXCLIENT,
 }
 
 // badSequence answers a command that comes at the wrong time (RFC 5321 section

@@ -13,6 +13,7 @@ import (
 	"posthouse/internal/envelope"
 	"posthouse/internal/id"
 	"posthouse/internal/sasl"
+	"posthouse/internal/smtp"
 )
 
 // Mode is what a door is for.
@@ -39,6 +40,27 @@ type Handler interface {
 	// Authenticator checks the credentials of a client; remote is invalid for a
 	// Unix socket.
 	Authenticator(remote netip.Addr, door string) sasl.Authenticator
+}
+
+// Desk answers what is not about a message. Errors are as Handler's.
+type Desk interface {
+	// Identify finds the account of a login that a trusted proxy has checked
+	// (XCLIENT).
+	Identify(ctx context.Context, login string) (sasl.Identity, error)
+	// Verify looks an address up for somebody who has logged in (VRFY); without a
+	// domain it is in who's own.
+	Verify(ctx context.Context, who sasl.Identity, a smtp.Address) (Verified, error)
+	// Expand lists where mail for an address goes (EXPN); never empty.
+	Expand(ctx context.Context, who sasl.Identity, a smtp.Address) ([]smtp.Address, error)
+	// StartQueue tries waiting mail for a domain now, with below for all domains
+	// below it as well, and tells how many recipients that is (ETRN).
+	StartQueue(ctx context.Context, domain string, below bool) (int, error)
+}
+
+// Verified is an address that VRFY has found.
+type Verified struct {
+	Address   smtp.Address // zero: nobody here can tell
+	Elsewhere bool         // Address is where mail is passed on to
 }
 
 // Transfer takes the content of one message, dots removed. After a failed Write
@@ -91,6 +113,14 @@ type Config struct {
 	// NormaliseBare whatever it says.
 	Newlines      Newlines
 	NormaliseFrom []netip.Prefix
+	// Desk, when there is one, answers VRFY and EXPN for those who have logged in,
+	// and ETRN; XCLIENT needs it for LOGIN.
+	Desk Desk
+	// XClient are peers that may say for whom they speak (XCLIENT).
+	XClient []netip.Prefix
+	// ETRN are domains, in canonical form, whose queue clients of an MX door may
+	// start; domains below them as well.
+	ETRN []string
 
 	Clock    clock.Clock
 	Log      *slog.Logger

@@ -46,6 +46,10 @@ func extensionList() []extension {
 		rrvsExtension(),
 		startTLSExtension(),
 		authExtension(),
+		lookupExtension("VRFY"),
+		lookupExtension("EXPN"),
+		etrnExtension(),
+		xclientExtension(),
 	}
 }
 

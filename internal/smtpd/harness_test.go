@@ -39,8 +39,9 @@ type house struct {
 	mu       sync.Mutex
 	messages []got
 	aborted  int
-	rejected int // Commits that failed
-	opened   int // Transfers
+	rejected int      // Commits that failed
+	opened   int      // Transfers
+	queues   []string // started by ETRN
 
 	failWrite bool  // every Write fails
 	dataErr   error // Data fails
@@ -76,6 +77,56 @@ func (h *house) Data(_ context.Context, env *envelope.Envelope) (Transfer, error
 }
 
 func (h *house) Authenticator(netip.Addr, string) sasl.Authenticator { return people{} }
+
+func (h *house) Identify(_ context.Context, login string) (sasl.Identity, error) {
+	if login != "alice@example.test" {
+		return sasl.Identity{}, status.New(501, 5, 4, "No such login")
+	}
+	return sasl.Identity{Account: 7, Login: login}, nil
+}
+
+func (h *house) Verify(_ context.Context, _ sasl.Identity, a smtp.Address) (Verified, error) {
+	switch a.Local {
+	case "alice", "grün":
+		return Verified{Address: smtp.Address{Local: a.Local, Domain: "example.test"}}, nil
+	case "away":
+		return Verified{Address: smtp.Address{Local: "me", Domain: "remote.test"}, Elsewhere: true}, nil
+	case "busy":
+		return Verified{}, errors.New("the disk is on fire")
+	}
+	if a.Domain != "" && a.Domain != "example.test" {
+		return Verified{}, nil
+	}
+	return Verified{}, status.New(550, 1, 1, "No such user here")
+}
+
+func (h *house) Expand(_ context.Context, _ sasl.Identity, a smtp.Address) ([]smtp.Address, error) {
+	switch a.Local {
+	case "staff":
+		return []smtp.Address{{Local: "alice", Domain: "example.test"}, {Local: "two words", Domain: "example.test"}}, nil
+	case "alle":
+		return []smtp.Address{{Local: "grün", Domain: "example.test"}}, nil
+	case "everybody":
+		return make([]smtp.Address, maxExpansion+1), nil
+	}
+	return nil, status.New(550, 1, 1, "No such list here")
+}
+
+func (h *house) StartQueue(_ context.Context, domain string, below bool) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if below {
+		domain = "@" + domain
+	}
+	h.queues = append(h.queues, domain)
+	switch domain {
+	case "broken.test":
+		return 0, errors.New("the disk is on fire")
+	case "empty.test":
+		return 0, nil
+	}
+	return 14, nil
+}
 
 func (h *house) all() []got {
 	h.mu.Lock()

@@ -32,6 +32,7 @@ type Server struct {
 	closed    bool
 	listeners map[net.Listener]struct{}
 	sessions  map[*session]struct{}
+	etrned    map[string]time.Time // when ETRN last started a node's queue
 	wg        sync.WaitGroup
 }
 
@@ -45,6 +46,7 @@ func New(cfg Config, h Handler) *Server {
 		pillory: make(chan struct{}, maxSlowed), stopping: make(chan struct{}),
 		listeners: make(map[net.Listener]struct{}),
 		sessions:  make(map[*session]struct{}),
+		etrned:    make(map[string]time.Time),
 	}
 }
 

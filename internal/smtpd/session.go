@@ -30,14 +30,19 @@ type session struct {
 
 	id       id.ID
 	began    time.Time
-	remote   netip.AddrPort // invalid for a Unix socket
+	peer     netip.AddrPort // who is connected; invalid for a Unix socket
+	remote   netip.AddrPort // the client: the peer, or whom it names with XCLIENT
 	loopback bool
 	trusted  bool
 	newlines Newlines
 
+	// clientName is the client's host name, when a proxy has told it.
+	clientName string
+
 	helo     string // "" before HELO, EHLO or LHLO
 	extended bool   // EHLO or LHLO: extensions may be used
 	who      sasl.Identity
+	claim    claim // what XCLIENT said
 
 	env *envelope.Envelope // the mail transaction; nil between them
 	in  *inflow            // content under way; between commands, that of BDAT
@@ -64,20 +69,28 @@ func newSession(s *Server, conn net.Conn) *session {
 }
 
 func (s *session) setRemote(addr net.Addr) {
-	defer func() {
-		s.newlines = s.srv.cfg.newlinesFor(s.remote.Addr())
-		s.conn.CRLFOnly = s.newlines == RefuseBare
-	}()
-	if tcp, ok := addr.(*net.TCPAddr); ok {
-		ap := tcp.AddrPort()
-		s.remote = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-		s.loopback = s.remote.Addr().IsLoopback()
-		s.trusted = s.srv.cfg.trusts(s.remote.Addr())
-		s.log = s.log.With("remote", s.remote.String())
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		// A Unix socket, which only processes of this machine can open.
+		s.setClient(netip.AddrPort{})
+		s.loopback, s.trusted = true, true
 		return
 	}
-	// A Unix socket, which only processes of this machine can open.
-	s.loopback, s.trusted = true, true
+	ap := tcp.AddrPort()
+	s.peer = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	s.log = s.log.With("remote", s.peer.String())
+	s.setClient(s.peer)
+}
+
+// setClient makes the session that of a client; the address of one that is not
+// known is invalid.
+func (s *session) setClient(client netip.AddrPort) {
+	addr := client.Addr()
+	s.remote = client
+	s.loopback = addr.IsLoopback()
+	s.trusted = s.srv.cfg.trusts(addr)
+	s.newlines = s.srv.cfg.newlinesFor(addr)
+	s.conn.CRLFOnly = s.newlines == RefuseBare
 }
 
 // interrupt tells the session that the server is shutting down.
@@ -267,7 +280,21 @@ func (s *session) reply(code int, e status.Enhanced, text string) {
 	s.send(smtp.NewReply(code, e, text))
 }
 
+// send writes a reply in ASCII (RFC 6531 section 3.7.4.2).
 func (s *session) send(r smtp.Reply) {
+	for i, line := range r.Lines {
+		r.Lines[i] = strings.Map(func(c rune) rune {
+			if c > 0x7e {
+				return '?'
+			}
+			return c
+		}, line)
+	}
+	s.sendUTF8(r)
+}
+
+// sendUTF8 writes a reply that may be in UTF-8.
+func (s *session) sendUTF8(r smtp.Reply) {
 	if r.Code >= 400 {
 		s.sum.Errors++
 	}
@@ -329,7 +356,7 @@ func (s *session) mayAuth() (ok, needsTLS bool) {
 // origin describes this session for an envelope.
 func (s *session) origin(utf8 bool) envelope.Origin {
 	return envelope.Origin{
-		Session: s.id, Door: s.srv.cfg.Door, Protocol: s.protocol(utf8), Remote: s.remote, Helo: s.helo,
+		Session: s.id, Door: s.srv.cfg.Door, Protocol: s.protocol(utf8), Remote: s.remote, Name: s.clientName, Helo: s.helo,
 		TLS: tlsName(s.conn.TLS()), Login: s.who.Login, Account: s.who.Account,
 	}
 }

@@ -1,0 +1,137 @@
+package server
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"posthouse/internal/admin"
+	"posthouse/internal/config"
+)
+
+// doorsUp starts a house with SMTP doors on loopback ports and gives their
+// addresses by name. domains, accounts and aliases ("a@x > b@y, c@z") are made;
+// every password is "posthouse".
+func doorsUp(t *testing.T, extra string, people ...string) map[string]string {
+	t.Helper()
+	cfg, err := config.Parse("test", []byte("hostname = \"mx.example.test\"\ndata = \""+t.TempDir()+"\"\n"+extra), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addrs := make(map[string]string)
+	for name, list := range map[string]*[]string{
+		"smtp": &cfg.Listen.SMTP, "submission": &cfg.Listen.Submission, "submissions": &cfg.Listen.Submissions, "lmtp": &cfg.Listen.LMTP,
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addrs[name] = l.Addr().String()
+		*list = []string{addrs[name]}
+		l.Close()
+	}
+	s, err := Start(t.Context(), cfg, Options{
+		Log:     slog.New(slog.DiscardHandler),
+		Furnish: func(ctx context.Context, api admin.API) error { return furnish(ctx, api, people) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return addrs
+}
+
+func furnish(ctx context.Context, api admin.API, people []string) error {
+	if _, err := api.AddDomain(ctx, "example.test"); err != nil {
+		return err
+	}
+	for _, p := range people {
+		address, targets, alias := strings.Cut(p, " > ")
+		if alias {
+			if err := api.SetAlias(ctx, admin.Alias{Address: address, Targets: strings.Split(targets, ", ")}); err != nil {
+				return err
+			}
+		} else if _, err := api.AddAccount(ctx, address, "posthouse"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// peer is a scripted client.
+type peer struct {
+	t    *testing.T
+	conn net.Conn
+	in   *bufio.Reader
+}
+
+// dial connects, in TLS from the start when implicit, and takes the greeting.
+func dial(t *testing.T, addr string, implicit bool) *peer {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	p := &peer{t: t, conn: conn, in: bufio.NewReader(conn)}
+	if implicit {
+		p.tls()
+	}
+	p.want("220 ")
+	return p
+}
+
+func (p *peer) tls() {
+	p.t.Helper()
+	c := tls.Client(p.conn, &tls.Config{InsecureSkipVerify: true})
+	if err := c.Handshake(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.conn, p.in = c, bufio.NewReader(c)
+}
+
+// want checks how the next reply begins.
+func (p *peer) want(prefix string) string {
+	p.t.Helper()
+	var all strings.Builder
+	for {
+		line, err := p.in.ReadString('\n')
+		if err != nil {
+			p.t.Fatalf("after %q: %v", all.String(), err)
+		}
+		all.WriteString(line)
+		if len(line) < 4 || line[3] != '-' {
+			break
+		}
+	}
+	if !strings.HasPrefix(all.String(), prefix) {
+		p.t.Fatalf("reply %q, want %q", all.String(), prefix)
+	}
+	return all.String()
+}
+
+// do sends a command and checks how the reply begins.
+func (p *peer) do(command, prefix string) string {
+	p.t.Helper()
+	if _, err := io.WriteString(p.conn, command+"\r\n"); err != nil {
+		p.t.Fatal(err)
+	}
+	return p.want(prefix)
+}
+
+func (p *peer) login(account string) {
+	p.t.Helper()
+	p.do("AUTH PLAIN "+base64.StdEncoding.EncodeToString([]byte("\x00"+account+"\x00posthouse")), "235")
+}

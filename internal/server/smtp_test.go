@@ -1,0 +1,99 @@
+package server
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestEHLO compares what every SMTP listener says of itself with a table of what
+// is implemented, so that nothing is announced by accident: in the clear, in
+// TLS, and after a login. FUTURERELEASE's date is left out.
+func TestEHLO(t *testing.T) {
+	const everywhere = "SIZE 52428800|PIPELINING|8BITMIME|SMTPUTF8|CHUNKING|BINARYMIME|ENHANCEDSTATUSCODES|DSN|DELIVERBY|MT-PRIORITY|LIMITS MAILMAX=10000 RCPTMAX=1000|RRVS"
+	const auth = "AUTH SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN"
+	addrs := doorsUp(t, "[smtp]\netrn = [\"example.net\"]\n", "alice@example.test")
+	for _, c := range []struct{ listener, clear, inTLS, loggedIn string }{
+		{"smtp", everywhere + "|STARTTLS|ETRN", everywhere + "|REQUIRETLS|ETRN", ""},
+		{"submission", everywhere + "|FUTURERELEASE 604800|STARTTLS", everywhere + "|REQUIRETLS|FUTURERELEASE 604800|" + auth, everywhere + "|REQUIRETLS|FUTURERELEASE 604800|VRFY|EXPN|" + auth},
+		{"submissions", "", everywhere + "|REQUIRETLS|FUTURERELEASE 604800|" + auth, everywhere + "|REQUIRETLS|FUTURERELEASE 604800|VRFY|EXPN|" + auth},
+		{"lmtp", everywhere + "|STARTTLS", everywhere + "|REQUIRETLS", ""},
+	} {
+		p := dial(t, addrs[c.listener], c.clear == "")
+		hello := "EHLO client.test"
+		if c.listener == "lmtp" {
+			hello = "LHLO client.test"
+		}
+		compare := func(state, want string) {
+			t.Helper()
+			if got, want := offered(p.do(hello, "250")), strings.Split(want, "|"); !slices.Equal(got, sorted(want)) {
+				t.Errorf("%s %s offers\n%q, want\n%q", c.listener, state, got, sorted(want))
+			}
+		}
+		if c.clear != "" {
+			compare("in the clear", c.clear)
+			p.do("STARTTLS", "220 2.0.0")
+			p.tls()
+		}
+		compare("in TLS", c.inTLS)
+		if c.loggedIn != "" {
+			p.login("alice@example.test")
+			compare("after a login", c.loggedIn)
+		}
+	}
+}
+
+// offered is the lines of a reply to EHLO behind the first, sorted.
+func offered(reply string) []string {
+	var list []string
+	for _, line := range strings.Split(strings.TrimSpace(reply), "\r\n")[1:] {
+		line = line[4:]
+		if strings.HasPrefix(line, "FUTURERELEASE ") {
+			line = line[:strings.LastIndexByte(line, ' ')]
+		}
+		list = append(list, line)
+	}
+	return sorted(list)
+}
+
+func sorted(list []string) []string {
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return list
+}
+
+func TestDesk(t *testing.T) {
+	addrs := doorsUp(t, "[auth]\nallow_plaintext = true\n[smtp]\netrn = [\"example.net\"]\n[outbound]\n[[outbound.route]]\nmatch = \"*\"\nvia = \"smtp://127.0.0.1:1\"\n",
+		"alice@example.test", "bob@example.test", "both@example.test > alice@example.test, bob@example.test", "away@example.test > carol@example.net", "sales@example.test > alice@example.test")
+	p := dial(t, addrs["submission"], false)
+	p.do("EHLO x", "250")
+	p.login("alice@example.test")
+	for _, s := range []struct{ say, want string }{
+		{"VRFY Alice+tag@example.test", "250 2.1.5 <alice@example.test>"}, {"VRFY bob", "250 2.1.5 <bob@example.test>"}, {"VRFY both", "250 2.1.5 <both@example.test>"},
+		{"VRFY sales", "250 2.1.5 <sales@example.test>"}, {"VRFY away", "251 2.1.5 User not local; will forward to <carol@example.net>"},
+		{"VRFY nobody", "550 5.1.1"}, {"VRFY carol@example.net", "252 2.0.0"}, {"VRFY postmaster", "250 2.1.5 <alice@example.test>"},
+		{"EXPN both", "250-2.1.5 <alice@example.test>\r\n250 2.1.5 <bob@example.test>\r\n"}, {"EXPN away", "250 2.1.5 <carol@example.net>"},
+		{"EXPN alice", "250 2.1.5 <alice@example.test>"}, {"EXPN nobody", "550 5.1.1"}, {"EXPN carol@example.net", "550 5.7.1"},
+	} {
+		p.do(s.say, s.want)
+	}
+}
+
+func TestXCLIENTLogin(t *testing.T) {
+	addrs := doorsUp(t, "[smtp]\nxclient = [\"127.0.0.0/8\"]\n", "alice@example.test")
+	p := dial(t, addrs["smtp"], false)
+	if !strings.Contains(p.do("EHLO x", "250"), "XCLIENT ") {
+		t.Error("XCLIENT is not offered")
+	}
+	p.do("XCLIENT ADDR=192.0.2.7 LOGIN=nobody@example.test", "501 5.5.4")
+	p.do("XCLIENT ADDR=192.0.2.7 LOGIN=alice@example.test", "220 ")
+	p.do("EHLO client.test", "250")
+	p.do("MAIL FROM:<bob@example.test>", "553 5.7.1") // alice is not bob
+	p.do("MAIL FROM:<alice@example.test>", "250")
+	p.do("RCPT TO:<far@remote.test>", "250")
+	p.do("RSET", "250")
+	p.do("XCLIENT LOGIN=[UNAVAILABLE]", "220 ")
+	p.do("EHLO client.test", "250")
+	p.do("MAIL FROM:<alice@example.test>", "250")
+	p.do("RCPT TO:<far@remote.test>", "550 5.7.1")
+}
