@@ -18,6 +18,7 @@ import (
 	"posthouse/internal/dns"
 	"posthouse/internal/envelope"
 	"posthouse/internal/id"
+	"posthouse/internal/message"
 	"posthouse/internal/smtp"
 	"posthouse/internal/tlspolicy"
 )
@@ -114,6 +115,10 @@ type Transfer struct {
 	ByMode    envelope.ByMode
 	ByTrace   bool
 	Priority  int // MT-PRIORITY (RFC 6710)
+
+	// Binary content in lines, or why there are none, once it was needed.
+	plain    *message.Unbinary
+	plainErr error
 }
 
 // MaxRcpts is how many recipients a Transfer may have: what every server must

@@ -17,12 +17,6 @@ import (
 // fitExtensions decides what this server lacks the extensions for. It reports
 // whether anything is left to do.
 func (x *transaction) fitExtensions() bool {
-	if x.t.Binary && !(x.s.ext.Has("BINARYMIME") && x.s.chunking()) {
-		// RFC 3030 section 3: converted or returned.
-		x.decideAll(x.s.outcome(554, status.Enhanced{Class: 5, Subject: 6, Detail: 3},
-			"The message has binary parts, which the server does not take"))
-		return false
-	}
 	if err := x.fitDeadline(); err != nil {
 		x.decideAll(x.ours(err))
 		return false
@@ -71,12 +65,12 @@ func (x *transaction) mailParams(b []byte) []byte {
 	ext, t := x.s.ext, x.t
 	if ext.Has("SIZE") {
 		b = append(b, " SIZE="...)
-		b = strconv.AppendInt(b, t.total(), 10)
+		b = strconv.AppendInt(b, x.total(), 10)
 	}
 	switch {
-	case t.Binary:
+	case t.Binary && x.plain == nil:
 		b = append(b, " BODY=BINARYMIME"...)
-	case t.EightBit && ext.Has("8BITMIME"):
+	case x.eightBit() && ext.Has("8BITMIME"):
 		b = append(b, " BODY=8BITMIME"...)
 	}
 	if x.utf8 {

@@ -1,6 +1,7 @@
 package courier
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -85,11 +86,19 @@ func TestBinary(t *testing.T) {
 	if m := p.received()[0]; m.data != content || !strings.Contains(m.from, "BODY=BINARYMIME") {
 		t.Errorf("%+v", m)
 	}
-	for _, ext := range [][]string{{"8BITMIME", "CHUNKING"}, {"BINARYMIME"}} {
+	// Others get lines; where that cannot be, it is returned.
+	for _, ext := range [][]string{{"8BITMIME", "CHUNKING", "PIPELINING", "SIZE"}, {"BINARYMIME", "SIZE"}} {
 		q := newPeer(t, "127.0.0.1:0", ext...).start()
-		outs := transfer(t, newCourier(t, q), x, content)
+		x := &Transfer{Rcpts: rcpts("a@example.net"), Binary: true, EightBit: true, BareLines: true, Prepend: "X: y\r\n"}
+		wantCodes(t, transfer(t, newCourier(t, q), x, content), 250)
+		const want = "X: y\r\nSubject: x\r\nMIME-Version: 1.0\r\nContent-Transfer-Encoding: base64\r\n\r\nAAouDQr/IG5vIGxpbmUgZW5k\r\n"
+		if m := q.received()[0]; m.data != want || strings.Contains(m.from, "BODY=") || !strings.Contains(m.from, fmt.Sprintf("SIZE=%d", len(want))) {
+			t.Errorf("%+v", m)
+		}
+		x.plain, x.plainErr = nil, nil
+		outs := transfer(t, newCourier(t, q), x, "Subject: \x00\r\n\r\n")
 		wantCodes(t, outs, 554)
-		if outs[0].Enhanced.String() != "5.6.3" || strings.Contains(q.commands(), "MAIL") || !outs[0].Permanent() {
+		if outs[0].Enhanced.String() != "5.6.3" || len(q.received()) != 1 || !outs[0].Permanent() {
 			t.Errorf("%+v", outs[0])
 		}
 	}

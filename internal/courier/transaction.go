@@ -1,13 +1,13 @@
 package courier
 
 import (
-	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"time"
 
 	"posthouse/internal/classify"
+	"posthouse/internal/message"
 	"posthouse/internal/smtp"
 	"posthouse/internal/status"
 )
@@ -30,10 +30,11 @@ type transaction struct {
 	alone    bool  // each of again by itself
 	rest     []int // not offered to it yet: it would be too many
 	utf8     bool
-	eager    bool // content goes out behind the commands
-	chunked  bool // BDAT
-	replies  int  // read so far
-	final    bool // all of the content may have reached the server
+	plain    *message.Unbinary // the content without binary parts, for a server that takes none
+	eager    bool              // content goes out behind the commands
+	chunked  bool              // BDAT
+	replies  int               // read so far
+	final    bool              // all of the content may have reached the server
 	broken   *failure
 	began    time.Time
 }
@@ -50,7 +51,7 @@ func (x *transaction) run() {
 			"The server spoke out of turn")})
 		return
 	}
-	if !x.fit() || !x.fitExtensions() || len(x.rcpts) == 0 {
+	if !x.fitContent() || !x.fit() || !x.fitExtensions() || len(x.rcpts) == 0 {
 		return
 	}
 	x.split()
@@ -85,80 +86,6 @@ func (x *transaction) ours(err error) Outcome {
 	return x.s.outcome(e.Code, e.Enhanced, e.Text)
 }
 
-// fit decides what this server cannot take at all, and reports whether anything
-// is left to do.
-func (x *transaction) fit() bool {
-	ext, t := x.s.ext, x.t
-	if limit := ext.Size(); limit > 0 && t.total() > limit { // RFC 1870 section 6
-		x.decideAll(x.s.outcome(552, status.Enhanced{Class: 5, Subject: 3, Detail: 4},
-			fmt.Sprintf("Message of %d bytes is larger than the %d bytes the server takes", t.total(), limit)))
-		return false
-	}
-	has := ext.Has("SMTPUTF8")
-	x.utf8 = t.UTF8 || !pathIsASCII(t.From)
-	if x.utf8 && !has { // RFC 6531 section 3.5
-		x.decideAll(x.s.outcome(550, status.Enhanced{Class: 5, Subject: 6, Detail: 7},
-			"The message has internationalised addresses or header, which the server does not take"))
-		return false
-	}
-	left := x.rcpts[:0:0]
-	for _, i := range x.rcpts {
-		if pathIsASCII(t.Rcpts[i].To) {
-			left = append(left, i)
-			continue
-		}
-		if !has {
-			x.decide(i, x.s.outcome(553, status.Enhanced{Class: 5, Subject: 6, Detail: 7},
-				"The address is internationalised, which the server does not take"))
-			continue
-		}
-		x.utf8 = true
-		left = append(left, i)
-	}
-	x.rcpts = left
-	// A body with 8-bit bytes goes as it is to a server without 8BITMIME, as all
-	// widespread servers do it: RFC 6152 section 3 would have it converted, which
-	// breaks signatures, or refused, which helps nobody.
-	return true
-}
-
-// prepare chooses how to send the content, and refuses what could be read as two
-// messages.
-func (x *transaction) prepare() error {
-	x.chunked = x.s.chunking()
-	if x.t.BareLines && !x.chunked {
-		bad, err := smuggles(x.t.content())
-		if err != nil {
-			return status.Internal(err)
-		}
-		if bad {
-			return status.New(550, 6, 0, "The message has a line of one dot between bare line ends, which would end it for some servers")
-		}
-	}
-	x.eager = x.chunked && x.s.pipelining() && x.t.total() <= maxEager
-	return nil
-}
-
-// pathOf is an address as it goes over the wire: with A-labels where they save
-// from needing SMTPUTF8 (RFC 6531 section 3.2).
-func pathOf(a smtp.Address) string {
-	if !a.IsASCII() && (smtp.Address{Local: a.Local}).IsASCII() {
-		if domain, err := smtp.ToASCII(a.Domain); err == nil {
-			a.Domain = domain
-		}
-	}
-	return a.Path()
-}
-
-func pathIsASCII(a smtp.Address) bool {
-	for _, b := range []byte(pathOf(a)) {
-		if b >= 0x80 {
-			return false
-		}
-	}
-	return true
-}
-
 // mail appends the MAIL command.
 func (x *transaction) mail(b []byte) []byte {
 	b = append(b, "MAIL FROM:"...)
@@ -182,7 +109,7 @@ func (x *transaction) data(b []byte) []byte {
 		return append(b, "DATA\r\n"...)
 	}
 	b = append(b, "BDAT "...)
-	b = strconv.AppendInt(b, x.t.total(), 10)
+	b = strconv.AppendInt(b, x.total(), 10)
 	return append(b, " LAST\r\n"...)
 }
 
@@ -206,8 +133,8 @@ func (x *transaction) pipelined() {
 	}
 	if x.eager {
 		start := len(b)
-		b = slices.Grow(b, int(x.t.total()))[:start+int(x.t.total())]
-		if _, err := io.ReadFull(x.t.content(), b[start:]); err != nil {
+		b = slices.Grow(b, int(x.total()))[:start+int(x.total())]
+		if _, err := io.ReadFull(x.content(), b[start:]); err != nil {
 			x.decideAll(x.ours(status.Internal(err)))
 			return
 		}
@@ -373,10 +300,10 @@ func (x *transaction) transfer() bool {
 	in := blocks.Get().(*[]byte)
 	defer blocks.Put(in)
 	x.s.stage = classify.StageEndOfData
-	r := x.t.content()
+	r := x.content()
 	src, dst := (*in)[:blockSize], (*block)[:0]
 	stuff := newStuffer()
-	for left := x.t.total(); left > 0; {
+	for left := x.total(); left > 0; {
 		n, err := io.ReadFull(r, src[:min(left, blockSize)])
 		if err != nil {
 			// Half a message must not look like a whole one: the connection ends.
@@ -397,7 +324,7 @@ func (x *transaction) transfer() bool {
 			return false
 		}
 	}
-	if x.t.total() == 0 && !x.chunked {
+	if x.total() == 0 && !x.chunked {
 		x.final = true
 		return x.write([]byte(stuff.end()))
 	}

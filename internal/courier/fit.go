@@ -1,0 +1,133 @@
+package courier
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"posthouse/internal/message"
+	"posthouse/internal/smtp"
+	"posthouse/internal/status"
+)
+
+// fitContent makes lines of binary content for a server that takes nothing else
+// (RFC 3030 section 3). It reports whether anything is left to do.
+func (x *transaction) fitContent() bool {
+	t := x.t
+	if !t.Binary || x.s.ext.Has("BINARYMIME") && x.s.chunking() {
+		return true
+	}
+	if t.plain == nil && t.plainErr == nil {
+		t.plain, t.plainErr = message.NewUnbinary(io.NewSectionReader(t.Body, t.Skip, t.Size), t.Size)
+	}
+	x.plain = t.plain
+	switch {
+	case t.plainErr == nil:
+		return true
+	case errors.Is(t.plainErr, message.ErrUnbinary):
+		x.decideAll(x.s.outcome(554, status.Enhanced{Class: 5, Subject: 6, Detail: 3},
+			"The message has binary parts, which the server does not take and which cannot be converted"))
+	default:
+		x.decideAll(x.ours(status.Internal(t.plainErr)))
+	}
+	return false
+}
+
+// content is what is sent to this server, as a stream.
+func (x *transaction) content() io.Reader {
+	if x.plain != nil {
+		return io.MultiReader(strings.NewReader(x.t.Prepend), x.plain.Reader())
+	}
+	return x.t.content()
+}
+
+// total is the number of bytes in content.
+func (x *transaction) total() int64 {
+	if x.plain != nil {
+		return int64(len(x.t.Prepend)) + x.plain.Size()
+	}
+	return x.t.total()
+}
+
+// eightBit reports whether content has bytes above 127.
+func (x *transaction) eightBit() bool {
+	if x.plain != nil {
+		return x.plain.EightBit
+	}
+	return x.t.EightBit
+}
+
+// fit decides what this server cannot take at all, and reports whether anything
+// is left to do.
+func (x *transaction) fit() bool {
+	ext, t := x.s.ext, x.t
+	if limit := ext.Size(); limit > 0 && x.total() > limit { // RFC 1870 section 6
+		x.decideAll(x.s.outcome(552, status.Enhanced{Class: 5, Subject: 3, Detail: 4},
+			fmt.Sprintf("Message of %d bytes is larger than the %d bytes the server takes", x.total(), limit)))
+		return false
+	}
+	has := ext.Has("SMTPUTF8")
+	x.utf8 = t.UTF8 || !pathIsASCII(t.From)
+	if x.utf8 && !has { // RFC 6531 section 3.5
+		x.decideAll(x.s.outcome(550, status.Enhanced{Class: 5, Subject: 6, Detail: 7},
+			"The message has internationalised addresses or header, which the server does not take"))
+		return false
+	}
+	left := x.rcpts[:0:0]
+	for _, i := range x.rcpts {
+		if pathIsASCII(t.Rcpts[i].To) {
+			left = append(left, i)
+			continue
+		}
+		if !has {
+			x.decide(i, x.s.outcome(553, status.Enhanced{Class: 5, Subject: 6, Detail: 7},
+				"The address is internationalised, which the server does not take"))
+			continue
+		}
+		x.utf8 = true
+		left = append(left, i)
+	}
+	x.rcpts = left
+	// A body with 8-bit bytes goes as it is to a server without 8BITMIME, as all
+	// widespread servers do it: RFC 6152 section 3 would have it converted, which
+	// breaks signatures, or refused, which helps nobody.
+	return true
+}
+
+// prepare chooses how to send the content, and refuses what could be read as two
+// messages.
+func (x *transaction) prepare() error {
+	x.chunked = x.s.chunking()
+	if x.t.BareLines && x.plain == nil && !x.chunked {
+		bad, err := smuggles(x.content())
+		if err != nil {
+			return status.Internal(err)
+		}
+		if bad {
+			return status.New(550, 6, 0, "The message has a line of one dot between bare line ends, which would end it for some servers")
+		}
+	}
+	x.eager = x.chunked && x.s.pipelining() && x.total() <= maxEager
+	return nil
+}
+
+// pathOf is an address as it goes over the wire: with A-labels where they save
+// from needing SMTPUTF8 (RFC 6531 section 3.2).
+func pathOf(a smtp.Address) string {
+	if !a.IsASCII() && (smtp.Address{Local: a.Local}).IsASCII() {
+		if domain, err := smtp.ToASCII(a.Domain); err == nil {
+			a.Domain = domain
+		}
+	}
+	return a.Path()
+}
+
+func pathIsASCII(a smtp.Address) bool {
+	for _, b := range []byte(pathOf(a)) {
+		if b >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
