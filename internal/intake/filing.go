@@ -167,9 +167,13 @@ func (f *filing) tell() {
 		e.At = now
 		f.events = append(f.events, e)
 	}
+	var until map[string]string
+	if f.env.HoldUntil.After(now) {
+		until = map[string]string{"until": f.env.HoldUntil.UTC().Format(time.RFC3339)}
+	}
 	for _, out := range f.route.remotes {
 		f.events = append(f.events, &journal.Event{
-			At: now, Kind: journal.Queued, Message: f.env.ID, From: from, To: out.To.String(),
+			At: now, Kind: journal.Queued, Message: f.env.ID, From: from, To: out.To.String(), Detail: until,
 		})
 	}
 }

@@ -28,7 +28,7 @@ func TestReportsOfSuccess(t *testing.T) {
 		text    string
 	}{
 		{Delivered, "Delivered: Grüße", "does not say that the message was read"},
-		{Relayed, "Passed on: Grüße", "does not tell when it is delivered"},
+		{Relayed, "Passed on: Grüße", "most of them tell only of failures"},
 		{Expanded, "Passed on: Grüße", "only if it fails there"},
 	} {
 		t.Run(string(tc.action), func(t *testing.T) {
@@ -132,6 +132,11 @@ func TestReasons(t *testing.T) {
 		t.Error("the rest of a subject")
 	}
 	d := sample()
+	d.Rcpts[0].Status, d.Rcpts[0].Enhanced = status.Enhanced{Class: 5, Subject: 4, Detail: 7}, status.Enhanced{Class: 4, Subject: 4, Detail: 1}
+	if text := d.text(); !strings.Contains(text, "is over") || !strings.Contains(text, "cannot be reached") {
+		t.Errorf("given up without the last reason:\n%s", text)
+	}
+	d = sample()
 	d.Rcpts[0].Hint = "Call him."
 	if text := d.text(); !strings.Contains(text, "Call him.") || strings.Contains(text, "ask the recipient") {
 		t.Errorf("a hint counts for more than the table:\n%s", text)

@@ -245,13 +245,13 @@ func TestInternationalRecipientOfAnASCIISender(t *testing.T) {
 
 // Whatever remote servers say and senders write, the report is well-formed.
 func FuzzReport(f *testing.F) {
-	f.Add([]byte(header), "No such user", "<m@x>", "E1", true)
-	f.Add([]byte("Subject: \xff\xfe\nX: "+strings.Repeat("y", 2000)), strings.Repeat("long words ", 500), "<bad id>", "\r\nX: y", false)
-	f.Add([]byte("\x00"), "ü\r\n.\r\n", "", "", true)
-	f.Fuzz(func(t *testing.T, head []byte, text, mid, envid string, full bool) {
+	f.Add([]byte(header), "No such user", "<m@x>", "E1", "rfc822;a@b", true, true)
+	f.Add([]byte("Subject: \xff\xfe\nX: "+strings.Repeat("y", 2000)), strings.Repeat("long words ", 500), "<bad id>", "\r\nX: y", "utf-8;\r\nA: b", false, false)
+	f.Add([]byte("\x00"), "ü\r\n.\r\n", "", "", "utf-8;ü@b", true, false)
+	f.Fuzz(func(t *testing.T, head []byte, text, mid, envid, orcpt string, full, utf8 bool) {
 		d := sample()
-		d.Message, d.MessageID, d.Original.EnvID = head, mid, envid
-		d.Rcpts[0].Text = text
+		d.Message, d.MessageID, d.Original.EnvID, d.Original.UTF8 = head, mid, envid, utf8
+		d.Rcpts[0].Text, d.Rcpts[0].ORcpt, d.Rcpts[0].Hint = text, orcpt, text
 		if full {
 			d.Original.Ret = "FULL"
 		}

@@ -68,8 +68,8 @@ var intros = map[Action]string{
 	Delivered: "Your message was delivered to the %s below. You get this notice because\n" +
 		"you asked for it. It does not say that the message was read.\n",
 	Relayed: "Your message was passed on to the next mail server on its way to the %s\n" +
-		"below. That server does not tell when it is delivered: this is the last you\n" +
-		"hear of it, unless it fails.\n",
+		"below. You get this notice because you asked to hear of it. From here on other\n" +
+		"servers look after the message; most of them tell only of failures.\n",
 	Expanded: "Your message was passed on to all who get mail for the %s below. You\n" +
 		"will hear of each of them only if it fails there.\n",
 }
@@ -132,6 +132,9 @@ func (r *Rcpt) describeTrouble(b *strings.Builder) {
 	why := explain(r.Status)
 	if why.why != "" {
 		fmt.Fprintf(b, "    %s\n", why.why)
+	}
+	if last := explain(r.Enhanced); r.Status.Subject == 4 && r.Status.Detail == 7 && last.why != "" && last != why {
+		fmt.Fprintf(b, "    %s\n", last.why)
 	}
 	switch {
 	case r.Action != Failed:
