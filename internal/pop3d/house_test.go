@@ -109,7 +109,7 @@ func newStore(t testing.TB) *mailbox.Store {
 	must(t, err)
 	bodies, err := segment.Open(filepath.Join(dir, "blob"), segment.Options{})
 	must(t, err)
-	store, err := mailbox.Open(db, bodies, refs.New(bodies), mailbox.Options{Clock: clock.NewFake(now), MaxMessageSize: 1 << 20})
+	store, err := mailbox.Open(db, bodies, refs.New(bodies), mailbox.Options{Clock: clock.NewFake(now), MaxMessageSize: 2 << 20})
 	must(t, err)
 	t.Cleanup(func() {
 		must(t, store.Close())

@@ -61,8 +61,7 @@ func (s *session) cmdSTLS(arg string) {
 	s.user, s.utf8 = "", false
 }
 
-// cmdUTF8: RFC 6856 section 2.1. Messages are given as they are kept, so there
-// is nothing to switch.
+// cmdUTF8: RFC 6856 section 2.1. Messages are given as they are kept from now on.
 func (s *session) cmdUTF8(arg string) {
 	if arg != "" {
 		s.mistake("UTF8 takes no argument")

@@ -6,7 +6,9 @@ import (
 	"io"
 	"sync"
 
+	"posthouse/internal/blob"
 	"posthouse/internal/mailbox"
+	"posthouse/internal/message"
 )
 
 // chunkSize is how much of a body is read and written at a time.
@@ -28,27 +30,15 @@ func (s *session) send(i, lines int) {
 		return
 	}
 	defer body.Close()
-	chunk := chunks.Get().(*[]byte)
-	defer chunks.Put(chunk)
-	out := make([]byte, 0, min(int(body.Size())+body4dots, chunkSize))
-	st := stuffer{lines: lines, atStart: true, crlf: true}
-	var in io.Reader = io.NewSectionReader(body, 0, body.Size())
-	first, err := io.ReadFull(in, (*chunk)[:min(chunkSize, int(body.Size()))])
-	if err != nil && body.Size() > 0 {
+	st := &stuffer{lines: lines, atStart: true, crlf: true}
+	in, err := s.shown(body)
+	if err != nil {
 		s.failed("read a message", err)
 		return
 	}
 	s.ok("%d octets", body.Size())
-	for n := first; n > 0 && !st.done; {
-		out = st.append(out[:0], (*chunk)[:n])
-		if _, err := s.conn.Writer().Write(out); err != nil {
-			return
-		}
-		if n, err = in.Read(*chunk); err != nil && err != io.EOF {
-			s.failed("read a message", err)
-			s.quit = true // the client cannot tell where the message ends
-			return
-		}
+	if !s.copy(in, st) {
+		return
 	}
 	if !st.atStart || !st.crlf {
 		s.line("") // the dot must stand on a line of its own
@@ -57,8 +47,60 @@ func (s *session) send(i, lines int) {
 	s.sent++
 }
 
-// body4dots is room for some stuffed dots.
-const body4dots = 64
+// copy writes a message; false when that went wrong, and the client cannot tell
+// where it ends.
+func (s *session) copy(in io.Reader, st *stuffer) bool {
+	chunk := chunks.Get().(*[]byte)
+	defer chunks.Put(chunk)
+	var out []byte
+	for !st.done {
+		n, err := in.Read(*chunk)
+		out = st.append(out[:0], (*chunk)[:n])
+		if _, err := s.conn.Writer().Write(out); err != nil {
+			return false
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			s.srv.cfg.Log.Error("pop3: read a message", "session", string(s.id), "login", s.login, "err", err)
+			s.conn.Close()
+			s.quit = true
+			return false
+		}
+	}
+	return true
+}
+
+// maxHeader is how long a header may be to be shown in ASCII, in bytes.
+const maxHeader = 1 << 20
+
+// shown is a message as this client may see it: with its header in ASCII unless
+// it knows UTF-8 (RFC 6856 section 2.1, RFC 6858). What LIST says of its size is
+// that of the message as it is.
+func (s *session) shown(body blob.Body) (io.Reader, error) {
+	size := body.Size()
+	for look := int64(firstLook); ; look *= 8 {
+		head := make([]byte, min(look, maxHeader, size))
+		if _, err := io.ReadFull(io.NewSectionReader(body, 0, size), head); err != nil {
+			return nil, err
+		}
+		end := message.HeaderEnd(head)
+		whole := end < len(head) || int64(end) == size || end == maxHeader
+		if !s.utf8 && !whole {
+			continue
+		}
+		rest := io.NewSectionReader(body, int64(len(head)), size-int64(len(head)))
+		if s.utf8 || end == maxHeader {
+			return io.MultiReader(bytes.NewReader(head), rest), nil
+		}
+		header := message.Downgrade(message.Header(head[:end]))
+		return io.MultiReader(bytes.NewReader(header), bytes.NewReader(head[end:]), rest), nil
+	}
+}
+
+// firstLook is where most headers have ended, in bytes.
+const firstLook = 8 << 10
 
 // stuffer doubles dots at the start of lines (RFC 1939 section 3) and, for TOP,
 // finds where to stop. A LF alone ends a line too, as it does for most clients:

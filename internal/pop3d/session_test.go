@@ -119,6 +119,35 @@ func TestByteStuffing(t *testing.T) {
 	}
 }
 
+// A header with UTF-8 is shown as it is to clients that say UTF8, and in ASCII to
+// others (RFC 6856 section 2.1); the body is the same.
+func TestUTF8Headers(t *testing.T) {
+	for name, long := range map[string]string{"short": "", "long": strings.Repeat("X-Fill: fill\r\n", 10000), "endless": strings.Repeat("X-Fill: fill\r\n", 80000)} {
+		t.Run(name, func(t *testing.T) {
+			mail := long + "Subject: Grüße\r\nTo: ü@x.test\r\n\r\nGrün\r\n"
+			ascii := long + "Subject: =?utf-8?b?R3LDvMOfZQ==?=\r\nTo: =?utf-8?b?w7xAeC50ZXN0?= <invalid@internationalized-address.invalid>\r\n\r\nGrün\r\n"
+			if name == "endless" {
+				ascii = mail
+			}
+			h := newHouse(t, nil, mail)
+			c := h.login()
+			if got := c.fetch("RETR 1"); got != ascii {
+				t.Errorf("in ASCII ends with %q", got[len(long):])
+			}
+			if got := c.fetch("TOP 1 0"); got != strings.TrimSuffix(ascii, "Grün\r\n") {
+				t.Errorf("TOP in ASCII ends with %q", got[len(long):])
+			}
+			c.talk("C: QUIT\nS: +OK ~")
+			c.closed()
+			c = h.dial()
+			c.talk("C: UTF8\nS: +OK ~\nC: USER alice\nS: +OK ~\nC: PASS " + password + "\nS: +OK ~")
+			if got := c.fetch("RETR 1"); got != mail {
+				t.Errorf("in UTF-8 ends with %q", got[len(long):])
+			}
+		})
+	}
+}
+
 // INBOX is what it was at login, whatever else happens to it.
 func TestSnapshot(t *testing.T) {
 	h := newHouse(t, nil, simple, simple)
