@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"posthouse/internal/dns"
+	"posthouse/internal/kv"
+	"posthouse/internal/kv/pebble"
 	"posthouse/internal/mailauth/tlsrpt"
 	"posthouse/internal/nettest"
 	"posthouse/internal/smtp"
@@ -53,7 +55,8 @@ func TestDANE(t *testing.T) {
 		Authenticated: map[string]bool{"*": true},
 	})
 	extra := fmt.Sprintf("---\n[dns]\nservers = [%q]\nvalidating = true\n[outbound]\nport = %s\n", nettest.ServeDNS(t, d), port)
-	north := NewHouseAt(t, northIP, port, "mx.north.test", extra, "alice@north.test")
+	reports := "[outbound.tls_reports]\nenabled = true\ncontact = \"alice@north.test\"\n"
+	north := NewHouseAt(t, northIP, port, "mx.north.test", extra+reports, "alice@north.test")
 	south := NewHouseAt(t, southIP, port, "mx.south.test", extra, "bob@south.test", "carol@wrong.test")
 	north.Start()
 	south.Start()
@@ -85,6 +88,36 @@ func TestDANE(t *testing.T) {
 		t.Fatal(err)
 	}
 	south.Await("carol@wrong.test", `HEADER TLS-Required No`)
+
+	// What is to be reported is kept.
+	north.Stop()
+	counted := resultsOf(t, north)
+	mustMatch(t, "counts of south.test", counted["south.test"], `"policy-type":"tlsa".*"policy-domain":"mx.south.test".*"success":1,"failure":0`)
+	mustMatch(t, "counts of wrong.test", counted["wrong.test"], `"success":0,"failure":1,.*"result-type":"validation-failure"`)
+}
+
+// resultsOf are the rows that a house at rest keeps for reports, by domain.
+func resultsOf(t *testing.T, h *House) map[string]string {
+	t.Helper()
+	db, err := pebble.Open(filepath.Join(h.Dir, "data", "index"), pebble.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rows := make(map[string]string)
+	from := kv.NewKey(kv.TLSResults).Byte('c')
+	err = db.View(t.Context(), func(r kv.Reader) error {
+		return r.Scan(from, from.End(), func(key, value []byte) bool {
+			_, rest, _ := kv.CutString(key[len(from):])
+			domain, _, _ := kv.CutString(rest)
+			rows[domain] = string(value)
+			return true
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
 }
 
 // TestTLSReports reads what somebody sent to postmaster on the TLS of our hosts.

@@ -26,6 +26,7 @@ type delivery struct {
 	c        *Courier
 	t        *Transfer
 	site     string // whose connections may be used
+	skipped  *Host  // that must not be called
 	outs     []Outcome
 	done     []bool
 	steps    []journal.Step
@@ -101,7 +102,7 @@ func (d *delivery) call(ctx context.Context) {
 			continue
 		}
 		g.policy = d.t.policy(g.host)
-		if f := d.c.forbidden(g); f != nil {
+		if f := d.forbidden(g); f != nil {
 			d.fail(f)
 			continue
 		}
@@ -138,6 +139,7 @@ func (d *delivery) call(ctx context.Context) {
 	if d.last == nil {
 		d.last = &failure{outcome: Outcome{Code: 451, Enhanced: status.Enhanced{Class: 4, Subject: 3, Detail: 2}, Text: "Stopped on this side"}}
 	}
+	d.onlyNow()
 }
 
 // fail notes why a host was no use. The outcome is permanent only if all hosts

@@ -410,6 +410,37 @@ func TestRequireTLSTriesEveryHost(t *testing.T) {
 	}
 }
 
+// TestRequireTLSWaitsForDeadHosts does not return a message while a host that may
+// do is down.
+func TestRequireTLSWaitsForDeadHosts(t *testing.T) {
+	s := newSecured(t)
+	s.peer.ext = nil
+	s.dns.Change(func(r *nettest.Records) {
+		r.MX["example.net"] = []dns.MX{{Preference: 5, Host: "down.example.net"}, {Preference: 10, Host: stsHost}}
+		r.A["down.example.net"] = []string{"127.0.0.9"}
+	})
+	c := s.courier()
+	for range 2 { // the second time it is known to be down
+		o := transfer(t, c, &Transfer{RequireTLS: true, Rcpts: rcpts("a@example.net")}, hello)[0]
+		if !o.Temporary() {
+			t.Errorf("%d %s %q", o.Code, o.Enhanced, o.Text)
+		}
+	}
+}
+
+// TestAliasOfADomain takes the names of an alias and of its target in a trust
+// anchor's certificate (RFC 7672 section 3.2.2).
+func TestAliasOfADomain(t *testing.T) {
+	s := newSecured(t)
+	s.show(s.root.Issue(t, nettest.Leaf{Names: []string{"example.net"}}))
+	s.publish(stsHost, keyDigest(2, s.root.Cert))
+	s.dns.Change(func(r *nettest.Records) { r.CNAME["alias.example"] = "example.net" })
+	o := send(t, s.courier(), hello, "a@alias.example")[0]
+	if !o.Sent() || o.TLSPolicy != "dane" {
+		t.Errorf("%d %s", o.Code, o.Text)
+	}
+}
+
 // TestRequireTLSOfReports sends a report on a message that required TLS, with the
 // demand where it can be made and without where not (RFC 8689 section 5).
 func TestRequireTLSOfReports(t *testing.T) {
@@ -463,7 +494,7 @@ func TestTLSOptional(t *testing.T) {
 			if o.Code != c.code || (o.TLS != "") != c.tls {
 				t.Errorf("%d %s %q, TLS %q", o.Code, o.Enhanced, o.Text, o.TLS)
 			}
-			if len(s.results) > 0 {
+			if len(s.results) != 1 || !s.results[0].Policy.Uncounted {
 				t.Errorf("counted: %+v", s.results)
 			}
 			// The same connection is not good for others.

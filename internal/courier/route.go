@@ -74,6 +74,9 @@ func (c *Courier) Resolve(ctx context.Context, domain string) (*Route, error) {
 		return nil, err
 	}
 	r.Took = time.Since(began)
+	if r.forbidden() {
+		ttl = 0 // it may be different soon
+	}
 	c.routes.put(domain, r, min(max(ttl, minRouteTTL), DefaultMaxRouteCache))
 	return r, nil
 }
@@ -154,7 +157,7 @@ func (c *Courier) resolveMX(ctx context.Context, domain string, mxs []dns.MX, an
 	switch {
 	case len(hosts) > 0:
 		r := &Route{Site: site, Hosts: hosts, port: c.opt.Port}
-		c.decideTLS(ctx, r, tlspolicy.Query{Domain: domain, Secure: answer.Authenticated})
+		c.decideTLS(ctx, r, tlspolicy.Query{Domain: domain, CNAME: answer.CNAME, Secure: answer.Authenticated})
 		return r, answer.TTL, nil
 	case temporary != nil:
 		return nil, 0, errLookup(temporary, domain)

@@ -5,7 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net/netip"
+	"slices"
 	"time"
 
 	"posthouse/internal/classify"
@@ -80,16 +80,36 @@ func (t *Transfer) policy(h *Host) *tlspolicy.Policy {
 	return &h.TLS
 }
 
-// forbidden is why a host must not even be called.
-func (c *Courier) forbidden(g target) *failure {
+// forbidden reports whether some of the hosts must not be called for now.
+func (r *Route) forbidden() bool {
+	return slices.ContainsFunc(r.Hosts, func(h Host) bool { return h.TLS.Err != nil })
+}
+
+// forbidden is why a host must not even be called. It is told once for all of the
+// host's addresses.
+func (d *delivery) forbidden(g target) *failure {
 	p := g.policy
 	if p.Err == nil {
 		return nil
 	}
 	o := FromError(p.Err)
 	o.Host, o.TLSPolicy = p.Host, p.Name()
-	c.tellTLS(&conn{policy: p, addr: netip.AddrPortFrom(g.addr, 0)}, p.ErrType, p.Err.Text)
+	if g.host != d.skipped {
+		d.skipped = g.host
+		d.c.tellTLS(&conn{policy: p}, p.ErrType, p.Err.Text)
+	}
 	return &failure{outcome: o, refused: true}
+}
+
+// onlyNow makes a refusal for want of TLS temporary while some hosts could not be
+// asked: one of them may do.
+func (d *delivery) onlyNow() {
+	if d.t.mustTLS() && d.last.outcome.Permanent() && d.last.outcome.Enhanced.Subject == 7 && d.c.whyDead(d.t.Route) != "" {
+		o := d.last.outcome
+		o.Code, o.Enhanced.Class = 450, 4
+		o.Verdict = classify.TLS.Verdict(450)
+		d.last = &failure{outcome: o, refused: true}
+	}
 }
 
 // unfit is why a message that requires TLS cannot go over a session (RFC 8689
@@ -220,7 +240,7 @@ func (s *conn) tlsResult() (tlspolicy.ResultType, string) {
 
 // tellTLS reports how the TLS of a session came out.
 func (c *Courier) tellTLS(s *conn, typ tlspolicy.ResultType, reason string) {
-	if c.opt.TLSResults == nil || s.policy.Uncounted {
+	if c.opt.TLSResults == nil {
 		return
 	}
 	c.opt.TLSResults(&tlspolicy.Result{Policy: s.policy, Type: typ, Reason: reason,

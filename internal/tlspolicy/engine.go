@@ -36,6 +36,7 @@ func New(opt Options) *Engine { return &Engine{opt: opt} }
 // Query is a next-hop domain with its hosts, as DNS told them.
 type Query struct {
 	Domain string // canonical
+	CNAME  string // its canonical name, when it is an alias
 	Port   uint16 // that will be called
 	// Relay: the host is from our configuration, and no MX of the domain's.
 	Relay bool
@@ -140,8 +141,11 @@ func (e *Engine) dane(ctx context.Context, p *Policy, q *Query, h *QueryHost) {
 		p.Source, p.Level, p.Base = SourceDANE, DANE, base
 		p.TLSA = dane.Usable(records)
 		// RFC 7672 section 3.2.2: the base domain, the host's other name, the
-		// next-hop domain.
+		// next-hop domain, under both its names when it is an alias.
 		p.Names = []string{base, h.Name, q.Domain}
+		if q.CNAME != "" {
+			p.Names = append(p.Names, q.CNAME)
+		}
 		return
 	}
 }

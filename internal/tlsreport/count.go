@@ -80,11 +80,11 @@ func NewCounter(db kv.Store, c clock.Clock, log *slog.Logger) *Counter {
 	return &Counter{db: db, clock: c, log: log, pending: make(map[rowID]*count)}
 }
 
-// Add counts one session. It does not block. What the operator asked for is
-// counted for nobody.
+// Add counts one session. It does not block. What the operator or the sender
+// asked for is counted for nobody.
 func (c *Counter) Add(r *tlspolicy.Result) {
 	p := r.Policy
-	if p.Source == tlspolicy.SourceConfigured || p.Source == tlspolicy.SourceLogin || !reportable(p.Domain) {
+	if p.Uncounted || p.Source == tlspolicy.SourceConfigured || p.Source == tlspolicy.SourceLogin || !reportable(p.Domain) {
 		return
 	}
 	terms := termsOf(p)
