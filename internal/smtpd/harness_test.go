@@ -307,11 +307,28 @@ func (p *peer) reply() string {
 		if !strings.HasSuffix(line, "\r\n") {
 			p.t.Fatalf("reply line %q", line)
 		}
+		named := strings.HasPrefix(all.String()+line, "2") && strings.HasPrefix((all.String() + line)[4:], "mx.example.test")
+		if !named && !hasEnhancedCode(line) {
+			p.t.Errorf("no enhanced code in %q", line)
+		}
 		all.WriteString(line)
 		if len(line) < 4 || line[3] != '-' {
 			return all.String()
 		}
 	}
+}
+
+// hasEnhancedCode checks a line of a reply: every one has a code of its class but
+// 3yz, greetings and replies to HELO and EHLO (RFC 2034 section 4), which begin
+// with our name.
+func hasEnhancedCode(line string) bool {
+	code, rest := line[:3], line[4:]
+	if code[0] == '3' {
+		return true
+	}
+	word, _, _ := strings.Cut(rest, " ")
+	parts := strings.Split(word, ".")
+	return len(parts) == 3 && parts[0] == code[:1] && parts[1] != "" && parts[2] != "" && strings.Trim(parts[1]+parts[2], "0123456789") == ""
 }
 
 // want checks how the next reply begins.

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"posthouse/internal/envelope"
-	"posthouse/internal/smtp"
 	"posthouse/internal/status"
 )
 
@@ -240,7 +239,7 @@ func (s *session) conclude(in *inflow) {
 		return
 	}
 	if err != nil {
-		s.refuse(err, "content")
+		s.refuse(err, "content", "msg_id", string(env.ID))
 		return
 	}
 	s.reply(250, enhanced(2, 0, 0), "Ok: queued as "+string(out.ID))
@@ -255,10 +254,13 @@ func (s *session) answerEach(env *envelope.Envelope, out Outcome, err error) {
 			one = out.Rcpts[i]
 		}
 		if one != nil {
-			s.refuse(one, "content")
+			s.refuse(one, "content", "msg_id", string(env.ID))
 			continue
 		}
-		// Which recipient is meant helps those who read logs.
-		s.send(smtp.NewReply(250, enhanced(2, 0, 0), r.To.Path()+" delivered, "+string(out.ID)))
+		text := "Delivered, " + string(out.ID)
+		if r.To.IsASCII() { // which recipient is meant helps those who read logs
+			text = r.To.Path() + " delivered, " + string(out.ID)
+		}
+		s.reply(250, enhanced(2, 0, 0), text)
 	}
 }

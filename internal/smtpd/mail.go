@@ -31,7 +31,7 @@ func (s *session) cmdMAIL(arg string) {
 	}
 	env.Origin = s.origin(env.UTF8)
 	if err := s.srv.handler.Mail(s.srv.ctx, env, env.Size); err != nil {
-		s.refuse(err, "MAIL")
+		s.refuse(err, "MAIL", "msg_id", string(env.ID))
 		return
 	}
 	s.env = env

@@ -1,9 +1,7 @@
 package smtpd
 
 import (
-	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -305,14 +303,17 @@ func (s *session) sendUTF8(r smtp.Reply) {
 	s.conn.Writer().Write(s.scratch) // an error stays until the flush
 }
 
-// refuse answers with an error of the handler's.
-func (s *session) refuse(err error, what string) {
+// refuse answers with an error of the handler's; more is for the log.
+func (s *session) refuse(err error, what string, more ...any) {
 	e := status.Of(err)
 	level := slog.LevelInfo
 	if e.Code == 451 && e.Cause != nil {
 		level = slog.LevelError
 	}
-	s.log.Log(s.srv.ctx, level, "refused", "command", what, "err", e)
+	if s.env != nil {
+		more = append(more, "msg_id", string(s.env.ID))
+	}
+	s.log.Log(s.srv.ctx, level, "refused", append([]any{"command", what, "err", e}, more...)...)
 	s.send(smtp.ErrorReply(e))
 	if e.Code == 421 {
 		s.over = "refused"
@@ -351,46 +352,6 @@ func (s *session) mayAuth() (ok, needsTLS bool) {
 		return true, false
 	}
 	return false, s.srv.cfg.TLS != nil
-}
-
-// origin describes this session for an envelope.
-func (s *session) origin(utf8 bool) envelope.Origin {
-	return envelope.Origin{
-		Session: s.id, Door: s.srv.cfg.Door, Protocol: s.protocol(utf8), Remote: s.remote, Name: s.clientName, Helo: s.helo,
-		TLS: tlsName(s.conn.TLS()), Login: s.who.Login, Account: s.who.Account,
-	}
-}
-
-// protocol is the "with" of the Received field (RFC 3848, RFC 6531 section 4.3).
-func (s *session) protocol(utf8 bool) string {
-	if !s.extended {
-		return "SMTP"
-	}
-	name := "ESMTP"
-	switch {
-	case s.lmtp() && utf8:
-		name = "UTF8LMTP"
-	case s.lmtp():
-		name = "LMTP"
-	case utf8:
-		name = "UTF8SMTP"
-	}
-	if s.conn.TLS() != nil {
-		name += "S"
-	}
-	if s.who.Account != 0 {
-		name += "A"
-	}
-	return name
-}
-
-// tlsName is "TLS1.3 TLS_AES_128_GCM_SHA256".
-func tlsName(state *tls.ConnectionState) string {
-	if state == nil {
-		return ""
-	}
-	version := strings.ReplaceAll(tls.VersionName(state.Version), " ", "")
-	return fmt.Sprintf("%s %s", version, tls.CipherSuiteName(state.CipherSuite))
 }
 
 func enhanced(class, subject, detail uint16) status.Enhanced {

@@ -1,0 +1,70 @@
+package intake
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"posthouse/internal/smtpd"
+)
+
+// TestRRVS refuses mailboxes that are younger than the sender's knowledge of
+// them; alice's and bob's are of noon, carol's of a day later.
+func TestRRVS(t *testing.T) {
+	h := newHouse(t, "alice@example.test", "bob@example.test")
+	h.clock.Advance(24 * time.Hour)
+	_, err := h.directory.AddAccount(t.Context(), addr("carol@example.test"), "correct horse")
+	h.must(err)
+	h.alias("new@example.test", "carol@example.test")
+	h.alias("mixed@example.test", "carol@example.test", "bob@example.test")
+	h.alias("far@example.test", "x@example.org")
+	h.alias("postmaster@example.test", "carol@example.test")
+	c := h.call(smtpd.MX)
+	c.say(250, "MAIL FROM:<bank@example.org>")
+	const afterNoon, atNoon, before = " RRVS=2026-03-01T12:00:01Z", " RRVS=2026-03-01T12:00:00Z", " RRVS=2026-03-01T11:59:59Z"
+	for _, s := range []struct {
+		rcpt string
+		code int
+	}{
+		{"<alice@example.test>" + afterNoon, 250}, {"<alice@example.test>" + atNoon, 250}, {"<alice@example.test>" + before, 550},
+		{"<alice+bank@example.test>" + before + ";C", 550}, {"<carol@example.test>", 250}, {"<carol@example.test>" + afterNoon, 550},
+		{"<new@example.test>" + afterNoon, 550}, {"<mixed@example.test>" + afterNoon, 250}, {"<mixed@example.test>" + before, 550},
+		{"<far@example.test>" + before, 250}, {"<nobody@example.test>" + before, 550}, {"<postmaster@example.test>" + before, 250},
+	} {
+		text := c.say(s.code, "RCPT TO:"+s.rcpt)
+		if s.code == 550 && !strings.HasPrefix(s.rcpt, "<nobody") && !strings.HasPrefix(text, "5.7.17 ") {
+			t.Errorf("%s: %q", s.rcpt, text)
+		}
+	}
+	c.say(354, "DATA")
+	c.say(250, "x\r\n.")
+	for _, m := range h.queued() {
+		for _, r := range m.Rcpts {
+			if !r.RRVS.IsZero() {
+				t.Errorf("the condition went on to %s, of whom the sender knew nothing", r.To)
+			}
+		}
+	}
+}
+
+// TestSizeAndQuota considers what the client declares and what the recipient may
+// still keep (RFC 1870 section 6).
+func TestSizeAndQuota(t *testing.T) {
+	h := newHouse(t, "alice@example.test", "bob@example.test")
+	h.must(h.directory.SetQuota(t.Context(), addr("alice@example.test"), 4096))
+	c := h.call(smtpd.MX)
+	rcpt := func(size string, code int, want string) {
+		t.Helper()
+		c.say(250, "MAIL FROM:<s@example.org> SIZE="+size)
+		if text := c.say(code, "RCPT TO:<alice@example.test>"); !strings.HasPrefix(text, want) {
+			t.Errorf("SIZE=%s: %q, want %q", size, text, want)
+		}
+		c.say(250, "RCPT TO:<bob@example.test>")
+		c.say(250, "RSET")
+	}
+	rcpt("4096", 250, "2.1.5")
+	rcpt("4097", 552, "5.2.2") // never
+	c.send("<s@example.org>", "<alice@example.test>")
+	rcpt("4000", 452, "4.2.2") // not now
+	rcpt("1000", 250, "2.1.5")
+}
