@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/textproto"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ func doorsUp(t *testing.T, extra string, people ...string) map[string]string {
 	addrs := make(map[string]string)
 	for name, list := range map[string]*[]string{
 		"smtp": &cfg.Listen.SMTP, "submission": &cfg.Listen.Submission, "submissions": &cfg.Listen.Submissions, "lmtp": &cfg.Listen.LMTP,
+		"pop3": &cfg.Listen.POP3,
 	} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -91,6 +93,33 @@ func dial(t *testing.T, addr string, implicit bool) *peer {
 	}
 	p.want("220 ")
 	return p
+}
+
+// firstMail is the oldest message in an account's INBOX, over POP3.
+func firstMail(t *testing.T, addr, account string) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	c := textproto.NewConn(conn)
+	for _, say := range []string{"", "USER " + account, "PASS posthouse", "RETR 1"} {
+		if say != "" {
+			if err := c.PrintfLine("%s", say); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if line, err := c.ReadLine(); err != nil || !strings.HasPrefix(line, "+OK") {
+			t.Fatalf("%s: %q, %v", say, line, err)
+		}
+	}
+	text, err := c.ReadDotBytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 func (p *peer) tls() {

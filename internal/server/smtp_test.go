@@ -97,3 +97,28 @@ func TestXCLIENTLogin(t *testing.T) {
 	p.do("MAIL FROM:<alice@example.test>", "250")
 	p.do("RCPT TO:<far@remote.test>", "550 5.7.1")
 }
+
+// TestTrace follows one message by one ID: in the reply, in its Received field,
+// which tells of TLS and login, and in the journal.
+func TestTrace(t *testing.T) {
+	addrs := doorsUp(t, "[auth]\nallow_plaintext = true\n", "alice@example.test")
+	p := dial(t, addrs["submission"], false)
+	p.do("EHLO client.test", "250")
+	p.do("STARTTLS", "220")
+	p.tls()
+	p.do("EHLO client.test", "250")
+	p.login("alice@example.test")
+	p.do("MAIL FROM:<alice@example.test> MT-PRIORITY=2", "250")
+	p.do("RCPT TO:<alice@example.test>", "250")
+	p.do("DATA", "354")
+	_, id, _ := strings.Cut(strings.TrimSpace(p.do("Subject: hello\r\n\r\ntext\r\n.", "250 2.0.0 Ok: queued as ")), "queued as ")
+	got := strings.ReplaceAll(firstMail(t, addrs["pop3"], "alice@example.test"), "\n\t", " ")
+	for _, want := range []string{
+		"Return-Path: <alice@example.test>\nReceived: from client.test ([127.0.0.1]) by mx.example.test (Posthouse) with ESMTPSA id " + id + " PRIORITY 2 (TLS1.3 TLS_",
+		") for <alice@example.test>; ", "\nDate: ", "\nMessage-ID: <" + id + "@mx.example.test>\n", "\nSubject: hello\n\ntext\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+}
