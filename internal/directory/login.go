@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"posthouse/internal/listen"
 	"posthouse/internal/smtp"
 )
 
@@ -69,7 +70,7 @@ type attempt struct {
 const maxLogin = 400
 
 func (l *logins) attempt(a Attempt) attempt {
-	at := attempt{network: network(a.Remote), trusted: !a.Remote.IsValid()}
+	at := attempt{network: listen.Household(a.Remote), trusted: !a.Remote.IsValid()}
 	for _, p := range l.d.opt.Trusted {
 		at.trusted = at.trusted || p.Contains(a.Remote.Unmap())
 	}

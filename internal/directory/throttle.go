@@ -2,7 +2,6 @@ package directory
 
 import (
 	"math"
-	"net/netip"
 	"sync"
 	"time"
 )
@@ -12,14 +11,13 @@ import (
 // further failure; at the limit it is refused. The limit of an account is high,
 // because strangers can reach it for somebody else.
 const (
-	forgiveEvery  = 30 * time.Second
-	freeFailures  = 4
-	firstDelay    = 500 * time.Millisecond
-	longestDelay  = 8 * time.Second
-	addressLimit  = 20
-	accountLimit  = 100
-	maxThrottled  = 1 << 16
-	prefixBitsIP6 = 64 // a household or a host has a whole /64
+	forgiveEvery = 30 * time.Second
+	freeFailures = 4
+	firstDelay   = 500 * time.Millisecond
+	longestDelay = 8 * time.Second
+	addressLimit = 20
+	accountLimit = 100
+	maxThrottled = 1 << 16
 )
 
 // throttle counts failures by key. Safe for concurrent use.
@@ -88,18 +86,4 @@ func (t *throttle[K]) makeRoom(now time.Time) {
 			}
 		}
 	}
-}
-
-// network is what failures of a remote address are counted for.
-func network(a netip.Addr) netip.Prefix {
-	a = a.Unmap().WithZone("")
-	bits := a.BitLen()
-	if a.Is6() {
-		bits = prefixBitsIP6
-	}
-	p, err := a.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return p
 }

@@ -16,6 +16,7 @@ import (
 
 	"posthouse/internal/clock"
 	"posthouse/internal/id"
+	"posthouse/internal/listen"
 	"posthouse/internal/mailbox"
 	"posthouse/internal/sasl"
 )
@@ -39,9 +40,9 @@ type Config struct {
 	SASL           sasl.Policy // what AUTHENTICATE offers
 	MaxMessageSize int64       // APPENDLIMIT in bytes; default 50 MB
 	MaxSessions    int         // in all; default 20,000
-	MaxPerIP       int         // sessions per client address; default 100
+	MaxPerIP       int         // sessions per client address (IPv6: /64); default 100
 	MaxPerAccount  int         // sessions per account; default 100
-	// Trusted names clients that MaxPerIP does not bind; nil: none.
+	// Trusted names clients that the limits on sessions do not bind; nil: none.
 	Trusted func(netip.Addr) bool
 	Log     *slog.Logger // default: nothing is logged
 	Clock   clock.Clock  // default: the system's
@@ -79,12 +80,12 @@ type Server struct {
 	cfg     Config
 	backend Backend
 	caps    *capabilities
+	gate    *listen.Gate
 
 	mu        sync.Mutex
 	closing   bool
 	listeners map[net.Listener]struct{}
 	sessions  map[*session]struct{}
-	perIP     map[netip.Addr]int
 	perAcct   map[id.Account]int
 	wg        sync.WaitGroup // sessions
 }
@@ -94,9 +95,9 @@ func New(cfg Config, b Backend) *Server {
 	cfg.setDefaults()
 	return &Server{
 		cfg: cfg, backend: b, caps: newCapabilities(&cfg),
+		gate:      listen.NewGate(listen.GateLimits{Total: cfg.MaxSessions, PerAddress: cfg.MaxPerIP}, cfg.Trusted, cfg.Clock.Now),
 		listeners: make(map[net.Listener]struct{}),
 		sessions:  make(map[*session]struct{}),
-		perIP:     make(map[netip.Addr]int),
 		perAcct:   make(map[id.Account]int),
 	}
 }
@@ -172,18 +173,21 @@ func (s *Server) start(c net.Conn) {
 
 // admit counts a session in; a text is the reason why not.
 func (s *Server) admit(sess *session) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.closing:
-		return "[UNAVAILABLE] The server is shutting down"
-	case len(s.sessions) >= s.cfg.MaxSessions:
+	away, verdict := s.gate.Enter(sess.remote)
+	switch verdict {
+	case listen.TooMany:
 		return "[UNAVAILABLE] Too many connections"
-	case s.perIP[sess.remote] >= s.cfg.MaxPerIP && !s.cfg.Trusted(sess.remote):
+	case listen.TooManyFromYou:
 		return "[LIMIT] Too many connections from your address"
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		away()
+		return "[UNAVAILABLE] The server is shutting down"
+	}
+	sess.away = away
 	s.sessions[sess] = struct{}{}
-	s.perIP[sess.remote]++
 	s.wg.Add(1)
 	return ""
 }
@@ -212,9 +216,7 @@ func (s *Server) leave(sess *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, sess)
-	if s.perIP[sess.remote]--; s.perIP[sess.remote] <= 0 {
-		delete(s.perIP, sess.remote)
-	}
+	sess.away()
 }
 
 // Sessions is the number of sessions now.

@@ -53,6 +53,7 @@ type session struct {
 	conn   *wire.Conn
 	out    []byte // responses not yet sent; nil while idle
 	remote netip.Addr
+	away   func() // counts the connection out
 	door   string
 	id     id.ID
 	ctx    context.Context

@@ -46,13 +46,15 @@ func refusalOf(v listen.Verdict) refusal {
 // turnAway answers a client that is one too many.
 func (s *Server) turnAway(ses *session, why refusal) {
 	s.cfg.Observer.Refused(s.cfg.Door, why.reason)
-	ses.log.Info("connection refused", "reason", why.reason)
 	select {
 	case s.refusal <- struct{}{}:
 		defer func() { <-s.refusal }()
 	default:
+		// A flood must not fill the log either; it is counted.
+		ses.log.Debug("connection cut off", "reason", why.reason)
 		return
 	}
+	ses.log.Info("connection refused", "reason", why.reason)
 	const patience = 5 * time.Second
 	ses.conn.ReadTimeout, ses.conn.WriteTimeout = patience, patience
 	if s.cfg.ImplicitTLS && ses.conn.StartTLS(s.cfg.TLS) != nil {

@@ -83,3 +83,20 @@ func BenchmarkContent(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkLineRule is the look at line ends alone.
+func BenchmarkLineRule(b *testing.B) {
+	line := "0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 012345\r\n"
+	content := bytes.Repeat([]byte(line), contentBuffer/len(line))
+	for name, rule := range map[string]Newlines{"refuse": RefuseBare, "normalise": NormaliseBare} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(content)))
+			l := lineRule{newlines: rule}
+			for b.Loop() {
+				if _, ok := l.next(content); !ok {
+					b.Fatal("refused")
+				}
+			}
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
@@ -293,4 +294,32 @@ func TestGarbage(t *testing.T) {
 			t.Errorf("garbage %d: session %+v", i, sum)
 		}
 	}
+}
+
+// Who is trusted is held to the protocol, and to nothing else.
+func TestTrustedAreNotJudged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Config{
+			Hostname: "mx.example.test", ErrorDelay: time.Hour, GreetDelay: time.Hour, Trusted: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+			Limits: Limits{Errors: 1, Idle: 1, UnknownRcpts: 1, Commands: 1, Unknown: 1, Messages: 1, ConnectionsPerNetwork: 1, ConnectionRate: 1},
+		}, &house{})
+		began := time.Now()
+		for range 3 {
+			p := met(t, s)
+			p.want("220")
+			for range 5 {
+				p.do("RSET x", "501")
+				p.do("FOO", "500")
+				p.do("EHLO x", "250")
+				p.do("MAIL FROM:<>", "250")
+				p.do("RCPT TO:<nobody@example.test>", "550 5.1.1")
+				p.do("RCPT TO:<bob@example.test>", "250")
+				p.do("BDAT 0 LAST", "250")
+			}
+			defer p.conn.Close()
+		}
+		if d := time.Since(began); d != 0 {
+			t.Errorf("made to wait for %v", d)
+		}
+	})
 }
