@@ -55,7 +55,12 @@ func hasFields(t *testing.T, report []byte, lines ...string) {
 // is known to; what it asked to be held is held.
 func TestReportsOnTheWay(t *testing.T) {
 	p := newPair(t)
-	old := NewSinkAt(t, net.JoinHostPort(quickIP, p.port), Habits{})
+	old := NewSinkAt(t, net.JoinHostPort(quickIP, p.port), Habits{Rcpt: func(to string, _ int) string {
+		if to == "ghost@quick.test" {
+			return "550 5.1.1 no ghosts here"
+		}
+		return ""
+	}})
 	p.south.Run("", "alias", "add", "team@south.test", "bob@south.test", "carol@south.test")
 
 	// The other house delivers, expands, refuses: it says so itself.
@@ -97,6 +102,19 @@ func TestReportsOnTheWay(t *testing.T) {
 	if took := time.Since(began); took < time.Second {
 		t.Errorf("held for %v", took)
 	}
+	// A report that is refused in its turn ends with the postmaster, who is alice.
+	p.north.Run("", "alias", "add", "away@north.test", "nobody@south.test")
+	c, err := DialSMTP(p.north.Addr["smtp"], "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Send("ghost@quick.test", []string{"away@north.test"}, letter("ghost@quick.test", "ghost")); err != nil {
+		t.Fatal(err)
+	}
+	last := p.north.Await("alice@north.test", `SUBJECT "For the postmaster"`)
+	hasFields(t, last, `To: .*postmaster@mx\.north\.test.*`, `Final-Recipient: rfc822; ghost@quick\.test`, `Diagnostic-Code: smtp; 550 5\.1\.1 no ghosts here`)
+
 	for _, h := range []*House{p.north, p.south} {
 		h.Stop()
 		h.Verify()
