@@ -139,6 +139,8 @@ func (sc *scope) call(text string, escapes bool) (string, error) {
 			return "", fmt.Errorf("repeat %q", count)
 		}
 		return strings.Repeat(what, n), nil
+	case "len":
+		return strconv.Itoa(len(arg)), nil
 	case "upper":
 		return strings.ToUpper(arg), nil
 	case "b64":

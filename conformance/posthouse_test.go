@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"os"
+	"slices"
 	"testing"
 
 	"posthouse/conformance"
@@ -26,7 +27,27 @@ func TestPosthouse(t *testing.T) {
 	if len(cases) < atLeast {
 		t.Errorf("%d cases, fewer than %d", len(cases), atLeast)
 	}
-	target := house(t)
+	results := runAll(t, house(t), cases)
+	t.Logf("%d cases: %d passed, %d skipped", len(cases), conformance.Count(results, conformance.Pass), conformance.Count(results, conformance.Skip))
+}
+
+// Whatever is done about bare line ends, one message never becomes two.
+func TestPosthouseBareNewlines(t *testing.T) {
+	cases, err := conformance.Cases()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases = slices.DeleteFunc(cases, func(c *conformance.Case) bool { return c.File != "smuggling" })
+	for _, choice := range []string{"normalise", "accept"} {
+		t.Run(choice, func(t *testing.T) {
+			t.Setenv("POSTHOUSE_SMTP_BARE_NEWLINES", choice)
+			runAll(t, house(t), cases)
+		})
+	}
+}
+
+func runAll(t *testing.T, target *conformance.Target, cases []*conformance.Case) []conformance.Result {
+	t.Helper()
 	results, err := target.Run(t.Context(), cases, 8)
 	if err != nil {
 		t.Fatal(err)
@@ -39,12 +60,13 @@ func TestPosthouse(t *testing.T) {
 			t.Errorf("%s: nobody looked at what was delivered", r.Case)
 		}
 	}
-	t.Logf("%d cases: %d passed, %d skipped", len(cases), conformance.Count(results, conformance.Pass), conformance.Count(results, conformance.Skip))
+	return results
 }
 
 // house starts a Posthouse as one would run it, but for its addresses.
 func house(t *testing.T) *conformance.Target {
 	t.Setenv("POSTHOUSE_AUTH_ALLOW_PLAINTEXT", "false")
+	t.Setenv("POSTHOUSE_LIMITS_MESSAGE_SIZE", "2M")
 	const alice, bob, carol = "alice@example.test", "bob@example.test", "carol@example.test"
 	h := e2e.NewHouse(t, "127.0.0.1", "mx.example.test", "---\n[log]\nlevel = \"warn\"\n", alice, bob, carol)
 	h.Start()

@@ -88,7 +88,7 @@ func (s *step) check() error {
 
 // sampleScope has a value for every variable.
 func sampleScope() *scope {
-	sc := &scope{vars: make(map[string]string), now: time.Unix(1e9, 0)}
+	sc := &scope{vars: make(map[string]string), now: time.Unix(1e9, 0), size: 10_000}
 	for _, name := range variables {
 		sc.vars[name] = "x"
 	}
