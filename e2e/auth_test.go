@@ -78,7 +78,8 @@ func (a *authorities) client(usage x509.ExtKeyUsage, addresses ...string) *tls.C
 
 func (a *authorities) token(address, audience string) string {
 	claims, err := json.Marshal(map[string]any{
-		"iss": a.issuer, "aud": audience, "sub": "1", "exp": time.Now().Add(time.Hour).Unix(), "email": address, "email_verified": true,
+		"groups": strings.Repeat("staff ", 1000), // tokens are long
+		"iss":    a.issuer, "aud": audience, "sub": "1", "exp": time.Now().Add(time.Hour).Unix(), "email": address, "email_verified": true,
 	})
 	mustDo(a.t, err)
 	return oidctest.SignIDToken(a.key, "k", "ES256", string(claims))
@@ -188,7 +189,10 @@ func TestLogins(t *testing.T) {
 		"alice@"+Domain, "bob@"+Domain)
 	h.Start()
 	for _, d := range authDoors {
-		t.Run(d.name, func(t *testing.T) { logins(t, h, a, d) })
+		t.Run(d.name, func(t *testing.T) {
+			logins(t, h, a, d)
+			initialResponse(t, h, a, d)
+		})
 	}
 	t.Run("certificates", func(t *testing.T) { certificates(t, h, a) })
 	h.Stop()
@@ -246,6 +250,17 @@ func logins(t *testing.T, h *House, a *authorities, d authDoor) {
 				t.Errorf("%s: %v, want %v; challenges %q", c.mech, got, c.want, told)
 			}
 		})
+	}
+}
+
+// initialResponse logs in with everything on one line (RFC 4954 section 4, RFC
+// 4959, RFC 5034 section 4).
+func initialResponse(t *testing.T, h *House, a *authorities, d authDoor) {
+	conn, r, _ := dialAuth(t, h, d, &tls.Config{InsecureSkipVerify: true})
+	message := "n,,\x01auth=Bearer " + a.token("alice@"+Domain, "mail") + "\x01\x01"
+	mech := "OAUTHBEARER " + base64.StdEncoding.EncodeToString([]byte(message))
+	if ok, told := authenticate(t, d, conn, r, mech, says("")); !ok || told != "" {
+		t.Errorf("%v, %q", ok, told)
 	}
 }
 

@@ -6,13 +6,14 @@ import (
 	"io"
 
 	"posthouse/internal/imap"
+	"posthouse/internal/sasl"
 )
 
 // Bounds of a command, in bytes. Sequence sets may be long (RFC 7162 section 4
-// speaks of 8,192; clients send more).
+// speaks of 8,192; clients send more). A stranger's may hold a SASL response.
 const (
 	maxLine            = 1 << 20
-	maxLineStranger    = 8 << 10
+	maxLineStranger    = sasl.MaxLine + 512
 	maxLiteral         = 64 << 10
 	maxLiteralStranger = 4 << 10
 	maxCommand         = maxLine + 256<<10

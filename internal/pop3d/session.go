@@ -19,6 +19,9 @@ import (
 // counted); only AUTH may be longer, as a SASL response may follow on its line.
 const maxCommand = 253
 
+// maxLine is the longest line, in octets.
+const maxLine = sasl.MaxLine + len("AUTH SCRAM-SHA-256-PLUS ")
+
 // session is one connection.
 type session struct {
 	srv      *Server
@@ -66,7 +69,7 @@ func (s *session) readLine() ([]byte, error) {
 		by = last
 	}
 	s.conn.ReadBy = by
-	return s.conn.ReadLine(sasl.MaxLine)
+	return s.conn.ReadLine(maxLine)
 }
 
 func (s *session) turnAway(reason string) {

@@ -11,6 +11,7 @@ import (
 	"posthouse/internal/oidc"
 	"posthouse/internal/sasl"
 	"posthouse/internal/smtp"
+	"posthouse/internal/status"
 )
 
 // authenticator checks the credentials of one client at one door against the
@@ -100,7 +101,7 @@ func (a authenticator) Bearer(ctx context.Context, login, token string) (sasl.Id
 		_, failure := a.directory.Finish(ctx, a.attempt(login), false)
 		return a.settle(directory.Account{}, fmt.Errorf("%w: %w", failure, err))
 	case err != nil:
-		return a.settle(directory.Account{}, err)
+		return a.settle(directory.Account{}, status.Wrap(err, 454, 7, 0, "Cannot check tokens now, try again later"))
 	}
 	return a.settle(a.directory.Finish(ctx, a.attempt(address), true))
 }
