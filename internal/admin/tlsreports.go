@@ -91,7 +91,7 @@ func tlsReportsIn(ctx context.Context, m *mailbox.Account, name string) ([]TLSRe
 	}
 	var entries []mailbox.Entry
 	err = box.Summaries(ctx, latest, func(e mailbox.Entry, sum *message.Summary) bool {
-		if isTLSReport(&sum.Root) {
+		if isTLSReport(&sum.Root, 0) {
 			entries = append(entries, e)
 		}
 		return len(entries) < maxTLSReports
@@ -108,15 +108,18 @@ func tlsReportsIn(ctx context.Context, m *mailbox.Account, name string) ([]TLSRe
 	return list, nil
 }
 
-// isTLSReport goes by the type of the whole message.
-func isTLSReport(p *message.Part) bool {
+// isTLSReport goes by the types of the message and of the parts near its surface.
+func isTLSReport(p *message.Part, depth int) bool {
 	kind := strings.ToLower(p.Type + "/" + p.Subtype)
 	for _, param := range p.Params {
 		if strings.EqualFold(param.Name, "report-type") {
 			kind += "; report-type=\"" + param.Value + `"`
 		}
 	}
-	return tlsrpt.IsReport(kind)
+	if tlsrpt.IsReport(kind) {
+		return true
+	}
+	return depth < 2 && slices.ContainsFunc(p.Parts, func(child message.Part) bool { return isTLSReport(&child, depth+1) })
 }
 
 func readTLSReport(ctx context.Context, box *mailbox.Mailbox, e mailbox.Entry) TLSReport {

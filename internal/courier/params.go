@@ -80,7 +80,10 @@ func (x *transaction) mailParams(b []byte) []byte {
 		b = append(b, " REQUIRETLS"...)
 	}
 	if ext.Has("DSN") { // RFC 3461 sections 4.3, 4.4
-		if t.Ret != "" {
+		switch {
+		case t.RequireTLS && t.Ret != "":
+			b = append(b, " RET=HDRS"...) // RFC 8689 section 5: FULL is disregarded
+		case t.Ret != "":
 			b = append(b, " RET="+t.Ret...)
 		}
 		if t.EnvID != "" {

@@ -210,6 +210,12 @@ func TestDANE(t *testing.T) {
 			})
 			s.publish(stsHost, keyDigest(3, wrong))
 		}, 451, "dane", false, tlspolicy.ValidationFailure},
+		"TLSA is an alias": {func(s *world) {
+			s.dns.Change(func(r *nettest.Records) {
+				r.CNAME["_"+s.port()+"._tcp."+stsHost] = "_dane.example.net"
+				r.TLSA["_dane.example.net"] = []dns.TLSA{keyDigest(3, wrong)}
+			})
+		}, 451, "dane", false, tlspolicy.ValidationFailure},
 		"a domain without MX": {func(s *world) {
 			s.dns.Change(func(r *nettest.Records) {
 				delete(r.MX, "example.net")
@@ -384,6 +390,11 @@ func TestRequireTLS(t *testing.T) {
 			o := transfer(t, s.courier(), &Transfer{RequireTLS: true, Rcpts: rcpts("a@example.net")}, hello)[0]
 			if o.Code != c.code || o.Enhanced.String() != c.enhanced || o.Permanent() != (c.code == 550) {
 				t.Errorf("%d %s %q, action %s", o.Code, o.Enhanced, o.Text, o.Action)
+			}
+			if s.peer.tls != nil && o.Enhanced.Detail == 30 || s.peer.tls == nil && !s.peer.badTLS {
+				if !strings.HasSuffix(s.peer.commands(), "QUIT") {
+					t.Errorf("no QUIT:\n%s", s.peer.commands())
+				}
 			}
 			if passed := strings.Contains(s.peer.commands(), "MAIL FROM:<alice@example.test> REQUIRETLS"); passed != o.Sent() {
 				t.Errorf("commands:\n%s", s.peer.commands())

@@ -166,7 +166,9 @@ func (c *Courier) startTLS(s *conn, began *time.Time) *failure {
 	}
 	c.tellTLS(s, tlspolicy.StartTLSNotSupported, why)
 	if s.policy.Strict() {
-		return s.unsafe(4, why)
+		f := s.unsafe(4, why)
+		s.quit() // RFC 8689 section 4.2.1
+		return f
 	}
 	return nil
 }

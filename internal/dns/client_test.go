@@ -345,6 +345,32 @@ func TestServerWithoutEDNS(t *testing.T) {
 	}
 }
 
+// TestAsksForAD sets the bit by which a resolver learns that its answer about
+// authenticity is understood (RFC 6840 section 5.7).
+func TestAsksForAD(t *testing.T) {
+	asked := make(chan *wire.Msg, 1)
+	l, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &wire.Server{PacketConn: l, Handler: wire.HandlerFunc(func(w wire.ResponseWriter, q *wire.Msg) {
+		select {
+		case asked <- q:
+		default:
+		}
+		_ = w.WriteMsg(new(wire.Msg).SetReply(q))
+	})}
+	go func() { _ = srv.ActivateAndServe() }()
+	t.Cleanup(func() { _ = srv.Shutdown() })
+	_, _, err = newClient(t, dns.Options{Servers: []string{l.LocalAddr().String()}}).LookupTLSA(t.Context(), "_25._tcp.a.example.org")
+	if !errors.Is(err, dns.ErrNotFound) {
+		t.Fatal(err)
+	}
+	if q := <-asked; !q.AuthenticatedData || q.CheckingDisabled || !q.RecursionDesired || q.IsEdns0() == nil {
+		t.Errorf("%v", q)
+	}
+}
+
 // TestADOfAnybodyIsNothing does not believe a server that nobody called
 // validating, though it is on this machine.
 func TestADOfAnybodyIsNothing(t *testing.T) {

@@ -76,6 +76,13 @@ func (o *outboundTLS) keep(ctx context.Context) {
 	}
 }
 
+// close ends what is being fetched, before the store closes.
+func (o *outboundTLS) close() {
+	if o.sts != nil {
+		o.sts.Close()
+	}
+}
+
 // newReports sends what the counter keeps; nil when no reports are sent.
 func (s *Server) newReports(resolver dns.Resolver) (*tlsreport.Sender, error) {
 	cfg := &s.cfg.Outbound.TLSReports

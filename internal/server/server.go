@@ -341,6 +341,9 @@ func (s *Server) undo() error {
 	if s.courier != nil {
 		s.courier.Close()
 	}
+	if s.outbound != nil {
+		s.outbound.close()
+	}
 	if s.certs != nil {
 		note(s.certs.Close())
 	}

@@ -17,13 +17,16 @@ import (
 	"posthouse/internal/mailauth/mtasts"
 )
 
-// STSOptions of an STSCache. All are needed.
+// STSOptions of an STSCache. All but Patience are needed.
 type STSOptions struct {
 	DB       kv.Store
 	Resolver dns.Resolver
 	Client   *http.Client // see package fetch
 	Clock    clock.Clock
 	Log      *slog.Logger
+	// Patience is how long Policy waits for a policy server; 0 is 10 s. What comes
+	// later counts from then on.
+	Patience time.Duration
 }
 
 // How often things are done.
@@ -42,6 +45,9 @@ type STSCache struct {
 	opt      STSOptions
 	flights  singleflight.Group
 	fetching chan struct{}
+	ctx      context.Context // of fetches; ends with Close
+	close    context.CancelFunc
+	running  sync.WaitGroup
 
 	mu     sync.Mutex
 	failed map[string]failedFetch
@@ -68,7 +74,18 @@ func (k *KnownPolicy) expires() time.Time { return k.Fetched.Add(k.Policy.MaxAge
 
 // NewSTSCache makes a cache over what the store has.
 func NewSTSCache(opt STSOptions) *STSCache {
-	return &STSCache{opt: opt, fetching: make(chan struct{}, atOnceFetch), failed: make(map[string]failedFetch)}
+	if opt.Patience == 0 {
+		opt.Patience = 10 * time.Second
+	}
+	c := &STSCache{opt: opt, fetching: make(chan struct{}, atOnceFetch), failed: make(map[string]failedFetch)}
+	c.ctx, c.close = context.WithCancel(context.Background())
+	return c
+}
+
+// Close ends what is being fetched. Nobody must ask any more.
+func (c *STSCache) Close() {
+	c.close()
+	c.running.Wait()
 }
 
 func stsKey(domain string) kv.Key {
@@ -96,6 +113,8 @@ func (c *STSCache) Policy(ctx context.Context, domain string) (*mtasts.Policy, *
 
 // record is the id of a domain's record; "" when there is none to be found.
 func (c *STSCache) record(ctx context.Context, domain string) (string, *Problem) {
+	ctx, cancel := context.WithTimeout(ctx, c.opt.Patience/2)
+	defer cancel()
 	texts, _, err := c.opt.Resolver.LookupTXT(ctx, mtasts.RecordName(domain))
 	if err != nil {
 		return "", nil // no record, or no answer: the same for now
@@ -107,29 +126,48 @@ func (c *STSCache) record(ctx context.Context, domain string) (string, *Problem)
 	return id, nil
 }
 
-// renew fetches a policy and keeps it, once for all who ask at the same time.
+// fetched is the end of a fetch.
+type fetched struct {
+	policy  *mtasts.Policy
+	problem *Problem
+}
+
+// renew fetches a policy and keeps it, once for all who ask at the same time. A
+// server that takes its time is not waited for.
 func (c *STSCache) renew(ctx context.Context, domain, id string) (*mtasts.Policy, *Problem) {
-	type answer struct {
-		policy  *mtasts.Policy
-		problem *Problem
+	if p := c.failedLately(domain, id); p != nil {
+		return nil, p
 	}
-	v, _, _ := c.flights.Do(domain+" "+id, func() (any, error) {
-		if p := c.failedLately(domain, id); p != nil {
-			return answer{nil, p}, nil
-		}
-		policy, problem := c.fetch(ctx, domain)
-		if problem != nil {
-			if ctx.Err() == nil {
-				c.fail(domain, id, problem)
-			}
-			return answer{nil, problem}, nil
-		}
-		now := c.opt.Clock.Now()
-		c.keep(ctx, &KnownPolicy{Domain: domain, ID: id, Policy: policy, Fetched: now, Used: now})
-		return answer{policy, nil}, nil
+	c.running.Add(1)
+	flight := c.flights.DoChan(domain+" "+id, func() (any, error) {
+		return c.fetchAndKeep(domain, id), nil
 	})
-	a := v.(answer)
-	return a.policy, a.problem
+	done := make(chan fetched, 1)
+	go func() { // ends with the fetch, which ends with Close
+		defer c.running.Done()
+		done <- (<-flight).Val.(fetched)
+	}()
+	ctx, cancel := context.WithTimeout(ctx, c.opt.Patience)
+	defer cancel()
+	select {
+	case f := <-done:
+		return f.policy, f.problem
+	case <-ctx.Done():
+		return nil, &Problem{STSFetchError, "the policy server does not answer in time"}
+	}
+}
+
+func (c *STSCache) fetchAndKeep(domain, id string) fetched {
+	policy, problem := c.fetch(c.ctx, domain)
+	if problem != nil {
+		if c.ctx.Err() == nil {
+			c.fail(domain, id, problem)
+		}
+		return fetched{nil, problem}
+	}
+	now := c.opt.Clock.Now()
+	c.keep(c.ctx, &KnownPolicy{Domain: domain, ID: id, Policy: policy, Fetched: now, Used: now})
+	return fetched{policy, nil}
 }
 
 func (c *STSCache) failedLately(domain, id string) *Problem {

@@ -38,6 +38,7 @@ type web struct {
 	kind   string
 	status int
 	gets   int
+	gate   chan struct{} // answers wait for it when it is not nil
 }
 
 const policyText = "version: STSv1\r\nmode: enforce\r\nmx: mx.example.net\r\nmax_age: 604800\r\n"
@@ -77,6 +78,9 @@ func (w *web) open() {
 }
 
 func (w *web) serve(rw http.ResponseWriter, r *http.Request) {
+	if w.gate != nil {
+		<-w.gate
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.gets++
@@ -104,10 +108,16 @@ func (w *web) id(id string) {
 
 // cache is a cache after a restart.
 func (w *web) cache() *tlspolicy.STSCache {
-	return tlspolicy.NewSTSCache(tlspolicy.STSOptions{
-		DB: w.db, Resolver: w.dns, Clock: w.clock, Log: slog.New(slog.DiscardHandler),
+	return w.cacheWith(0)
+}
+
+func (w *web) cacheWith(patience time.Duration) *tlspolicy.STSCache {
+	c := tlspolicy.NewSTSCache(tlspolicy.STSOptions{
+		DB: w.db, Resolver: w.dns, Clock: w.clock, Log: slog.New(slog.DiscardHandler), Patience: patience,
 		Client: fetch.NewClient(fetch.Options{Resolver: w.dns, Roots: w.ca.Pool(), Port: w.port}),
 	})
+	w.t.Cleanup(c.Close)
+	return c
 }
 
 func (w *web) want(c *tlspolicy.STSCache, what string, mode mtasts.Mode, problem tlspolicy.ResultType, gets int) {
@@ -227,4 +237,32 @@ func TestRefresh(t *testing.T) {
 	if list, err := c.Known(t.Context()); err != nil || len(list) != 0 {
 		t.Errorf("after it expired: %+v, %v", list, err)
 	}
+}
+
+// TestSlowServer does not wait long for a policy, and has it when it came.
+func TestSlowServer(t *testing.T) {
+	w := newWeb(t, nil)
+	w.gate = make(chan struct{})
+	c := w.cacheWith(20 * time.Millisecond)
+	for range 3 {
+		w.want(c, "meanwhile", "", tlspolicy.STSFetchError, 0)
+	}
+	close(w.gate)
+	deadline := time.Now().Add(10 * time.Second)
+	for time.Now().Before(deadline) {
+		if p, _ := c.Policy(t.Context(), "example.net"); p != nil {
+			break
+		}
+	}
+	w.want(c, "afterwards", mtasts.Enforce, "", 1)
+}
+
+// TestClose ends what is being fetched.
+func TestClose(t *testing.T) {
+	w := newWeb(t, nil)
+	w.gate = make(chan struct{})
+	defer close(w.gate)
+	c := w.cacheWith(10 * time.Millisecond)
+	w.want(c, "meanwhile", "", tlspolicy.STSFetchError, 0)
+	c.Close()
 }
