@@ -195,8 +195,10 @@ func (q *Queue) headOf(m *Message) head {
 
 func (q *Queue) rowOf(m *Message, i int, state State) *row {
 	r := &row{rcpt: m.Rcpts[i], state: state, next: m.Envelope.Received}
-	if until := m.Envelope.HoldUntil; state == Ready && until.After(r.next) {
-		r.state, r.next = Waiting, until
+	if until := m.Envelope.HoldUntil; until.After(r.next) {
+		if r.next = until; state == Ready {
+			r.state = Waiting
+		}
 	}
 	return r
 }

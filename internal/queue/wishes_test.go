@@ -75,6 +75,35 @@ func TestHeldByItsSender(t *testing.T) {
 	})
 }
 
+// An index that is made again holds everything; what its sender holds is not let
+// out by an operator's release.
+func TestRefiledWhileHeldByItsSender(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		m := h.letterTo("a@one.net")
+		m.Envelope.HoldUntil = time.Now().Add(time.Hour)
+		if err := h.q.Refile(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		h.start()
+		if n, err := h.q.Release(t.Context(), Selector{}); n != 1 || err != nil {
+			t.Errorf("Release: %d, %v", n, err)
+		}
+		time.Sleep(59 * time.Minute)
+		synctest.Wait()
+		if h.world.tried("a@one.net") != 0 {
+			t.Error("tried before its time")
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if h.world.tried("a@one.net") != 1 {
+			t.Error("not tried at its time")
+		}
+		h.empty()
+		h.stop()
+	})
+}
+
 // DELIVERBY with R: returned at the deadline, to the minute.
 func TestReturnedAtTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
