@@ -89,8 +89,17 @@ func TestDANE(t *testing.T) {
 	}
 	south.Await("carol@wrong.test", `HEADER TLS-Required No`)
 
+	way := north.Run("", "route", "south.test")
+	mustMatch(t, "route", way, `(?s)mx.south.test \(preference 10\)\naddress  `+southIP+`\ntls      dane, by dane\n.*tlsa     3 1 1 `)
+
 	// What is to be reported is kept.
 	north.Stop()
+	if again := north.Run("", "route", "south.test"); again != way {
+		t.Errorf("at rest: %s", again)
+	}
+	if _, errs, err := north.TryRun("", "route", "nowhere.test"); err == nil || !strings.Contains(errs, "550 5.1.2") {
+		t.Errorf("a domain that is not there: %v %s", err, errs)
+	}
 	counted := resultsOf(t, north)
 	mustMatch(t, "counts of south.test", counted["south.test"], `"policy-type":"tlsa".*"policy-domain":"mx.south.test".*"success":1,"failure":0`)
 	mustMatch(t, "counts of wrong.test", counted["wrong.test"], `"success":0,"failure":1,.*"result-type":"validation-failure"`)

@@ -48,6 +48,8 @@ type API interface {
 	// QueueDo retries, holds, releases or drops entries and tells how many.
 	QueueDo(ctx context.Context, verb QueueVerb, sel queue.Selector) (int, error)
 
+	// Route is the way of mail to a domain, with what is asked of its hosts.
+	Route(ctx context.Context, domain string) (Route, error)
 	// TLSReports reads the reports on TLS in the mailboxes of an account, the
 	// latest first.
 	TLSReports(ctx context.Context, address string) ([]TLSReport, error)

@@ -24,6 +24,7 @@ type House struct {
 	Queues    queue.Admin
 	Journal   *journal.Journal
 	Resolver  dns.Resolver
+	Router    Router
 }
 
 var _ API = (*House)(nil)

@@ -120,6 +120,7 @@ func adminHandler(a admin.API, version string) http.Handler {
 	registerAliases(api, a)
 	registerQueue(api, a)
 	registerTLSReports(api, a)
+	registerRoutes(api, a)
 	return mux
 }
 

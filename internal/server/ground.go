@@ -213,9 +213,9 @@ func checkFormat(ctx context.Context, db kv.Store) error {
 }
 
 // house is the admin API over this ground.
-func (g *ground) house(q queue.Admin, resolver dns.Resolver) *admin.House {
+func (g *ground) house(q queue.Admin, resolver dns.Resolver, router admin.Router) *admin.House {
 	return &admin.House{
 		Hostname: g.cfg.Hostname, Directory: g.directory, Mailboxes: g.mailboxes, Queues: q,
-		Journal: g.journal, Resolver: resolver,
+		Journal: g.journal, Resolver: resolver, Router: router,
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"posthouse/internal/admin"
 	"posthouse/internal/config"
+	"posthouse/internal/courier"
 	"posthouse/internal/dns"
 	"posthouse/internal/queue"
 )
@@ -19,9 +20,11 @@ type OfflineOptions struct {
 
 // Offline is a house whose doors are closed: the store, open for one command.
 type Offline struct {
-	ground *ground
-	queue  *queue.Queue
-	api    *admin.House
+	ground   *ground
+	queue    *queue.Queue
+	outbound *outboundTLS
+	courier  *courier.Courier // finds ways and carries nothing
+	api      *admin.House
 }
 
 // OpenOffline opens the store of a house that does not run.
@@ -37,14 +40,30 @@ func OpenOffline(ctx context.Context, cfg *config.Config, log *slog.Logger, opt 
 	q := queue.New(queue.Options{
 		DB: g.db, Bodies: g.bodies, Counts: g.counts, Journal: g.journal, Clock: g.clock, Log: log, Hostname: cfg.Hostname,
 	})
-	return &Offline{ground: g, queue: q, api: g.house(q, resolver)}, nil
+	o := &Offline{ground: g, queue: q}
+	if o.outbound, err = newOutboundTLS(cfg, resolver, g, newMetrics()); err != nil {
+		return nil, errors.Join(err, o.Close())
+	}
+	if o.courier, err = newCourier(cfg, resolver, o.outbound, log); err != nil {
+		return nil, errors.Join(err, o.Close())
+	}
+	o.api = g.house(q, resolver, o.courier)
+	return o, nil
 }
 
 // API is what can be done to the house.
 func (o *Offline) API() admin.API { return o.api }
 
 // Close closes the store.
-func (o *Offline) Close() error { return o.ground.close() }
+func (o *Offline) Close() error {
+	if o.courier != nil {
+		o.courier.Close()
+	}
+	if o.outbound != nil {
+		o.outbound.close()
+	}
+	return o.ground.close()
+}
 
 // newResolver asks the configured servers, or the system's.
 func newResolver(cfg *config.Config) (dns.Resolver, error) {

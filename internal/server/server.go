@@ -129,7 +129,7 @@ func (s *Server) openStore(ctx context.Context) error {
 	if err := s.openQueue(ctx, resolver); err != nil {
 		return err
 	}
-	s.api = g.house(s.queue, resolver)
+	s.api = g.house(s.queue, resolver, s.courier)
 	if s.opt.Furnish != nil {
 		if err := s.opt.Furnish(ctx, s.api); err != nil {
 			return err
