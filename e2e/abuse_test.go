@@ -11,15 +11,16 @@ import (
 	"time"
 )
 
-// strangersHouse is a house that does not trust its own machine.
-func strangersHouse(t *testing.T, extra string, accounts ...string) *House {
+// strangersHouse is a house that does not trust its own machine; limits are keys
+// of that section, extra is as for NewHouse.
+func strangersHouse(t *testing.T, limits, extra string, accounts ...string) *House {
 	t.Helper()
 	h := NewHouse(t, "127.0.0.1", "mx.a.test", "---\n"+extra, accounts...)
 	doc, err := os.ReadFile(h.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc = []byte(strings.Replace(string(doc), `trusted = ["127.0.0.0/8"]`, `trusted = []`, 1))
+	doc = []byte(strings.Replace(string(doc), `trusted = ["127.0.0.0/8"]`, "trusted = []\n"+limits, 1))
 	if err := os.WriteFile(h.Config, doc, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +67,7 @@ func dialed(t *testing.T, addr, login string) *SMTP {
 }
 
 func TestGreylisting(t *testing.T) {
-	h := strangersHouse(t, "[greylist]\ndomains = [\"a.test\"]\ndelay = \"1s\"\nlearn = 1\n", "alice@a.test", "bob@b.test", "postmaster@a.test")
+	h := strangersHouse(t, "", "[greylist]\ndomains = [\"a.test\"]\ndelay = \"1s\"\nlearn = 1\n", "alice@a.test", "bob@b.test", "postmaster@a.test")
 	const me, alice = "MAIL FROM:<x@far.test>", "RCPT TO:<alice@a.test>"
 	c := dialed(t, h.Addr["smtp"], "")
 	wants(t, c, [2]string{me, "250"}, [2]string{alice, "451 4.7.1 Greylisted: come again in 1 seconds"},
@@ -100,7 +101,7 @@ func TestGreylisting(t *testing.T) {
 
 // What is refused is counted by its reason.
 func TestAbuseIsCounted(t *testing.T) {
-	h := strangersHouse(t, "", "alice@a.test")
+	h := strangersHouse(t, "connection_rate_per_address = 2", "", "alice@a.test")
 	if err := sendData(h.Addr["smtp"], "EHLO", "alice@a.test", []byte("Subject: x\r\n\r\na\n.\nb\r\n")); err == nil || !strings.Contains(err.Error(), "5.6.11") {
 		t.Errorf("bare LF: %v", err)
 	}
@@ -116,6 +117,10 @@ func TestAbuseIsCounted(t *testing.T) {
 	if early.Close(); err != nil || !strings.HasPrefix(string(said), "554 5.5.1 ") {
 		t.Errorf("an early talker hears %q, %v", said, err)
 	}
+	if _, err := dialText(h.Addr["smtp"]); err == nil || !strings.Contains(err.Error(), "connects too often") {
+		t.Errorf("a third connection: %v", err)
+	}
+	h.awaitMetric(`posthouse_sessions_refused_total{door="smtp",reason="address_rate"} 1`)
 	h.awaitMetric(`posthouse_sessions_ended_total{door="smtp",reason="early_talker"} 1`)
 	h.awaitMetric(`posthouse_messages_refused_total{code="5.6.11",door="smtp"} 1`)
 }

@@ -48,6 +48,10 @@ mode = "self-signed"
 allow_plaintext = true
 [smtp]
 greet_delay = "0s"
+error_delay = "0s"
+[limits]
+connection_rate_per_address = 0
+connection_rate_per_network = 0
 [log]
 level = "warn"
 `

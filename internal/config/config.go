@@ -168,9 +168,9 @@ type Limits struct {
 	ConnectionsPerNetwork int `toml:"connections_per_network"`
 	// ConnectionRatePerAddress is how many connections to each SMTP listener may
 	// begin in a minute from one address (IPv6: one /64); 0 is any number.
-	// Default: 600.
+	// Default: 3000.
 	ConnectionRatePerAddress int `toml:"connection_rate_per_address"`
-	// ConnectionRatePerNetwork is the same for one network. Default: 3000.
+	// ConnectionRatePerNetwork is the same for one network. Default: 12000.
 	ConnectionRatePerNetwork int `toml:"connection_rate_per_network"`
 	// ConnectionsPerAccount is how many sessions of each protocol one account
 	// may have. Default: 100.
@@ -320,7 +320,7 @@ func Default() *Config {
 		Limits: Limits{
 			MessageSize: 50 << 20, Recipients: 1000,
 			Connections: 10000, ConnectionsPerAddress: 100, ConnectionsPerNetwork: 1000, ConnectionsPerAccount: 100,
-			ConnectionRatePerAddress: 600, ConnectionRatePerNetwork: 3000,
+			ConnectionRatePerAddress: 3000, ConnectionRatePerNetwork: 12000,
 			Commands: 100000, Errors: 20, IdleCommands: 100, UnknownRecipients: 50, Messages: 10000, AuthAttempts: 5,
 			FutureRelease: hours(7 * 24),
 		},

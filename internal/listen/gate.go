@@ -114,6 +114,13 @@ func (g *Gate) Enter(a netip.Addr) (leave func(), v Verdict) {
 	return func() { once.Do(func() { g.leave(address, network) }) }, Welcome
 }
 
+// Crowded reports whether four fifths of the places for strangers are taken.
+func (g *Gate) Crowded() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return over(g.open, g.limits.Total*4/5)
+}
+
 func over(count, limit int) bool { return limit > 0 && count >= limit }
 
 func (g *Gate) leave(counted ...netip.Prefix) {

@@ -45,6 +45,23 @@ func TestGate(t *testing.T) {
 	g.enter("192.0.2.2", TooMany)
 }
 
+func TestGateCrowded(t *testing.T) {
+	g, _ := newGate(t, GateLimits{Total: 5})
+	var leave func()
+	for i := range 5 {
+		if g.Crowded() != (i >= 4) {
+			t.Errorf("with %d of 5: %v", i, g.Crowded())
+		}
+		leave = g.enter("192.0.2.1", Welcome)
+	}
+	leave()
+	leave = g.enter("192.0.2.1", Welcome)
+	leave()
+	if g, _ := newGate(t, GateLimits{}); g.Crowded() {
+		t.Error("crowded without a limit")
+	}
+}
+
 func TestGatePerNetwork(t *testing.T) {
 	g, _ := newGate(t, GateLimits{PerNetwork: 2})
 	leave := g.enter("192.0.2.1", Welcome)

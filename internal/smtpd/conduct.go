@@ -39,6 +39,18 @@ func (s *session) overLimits() bool {
 	return true
 }
 
+// patience is how long the next command is waited for. While most places are
+// taken those who are silent hold them for less time than RFC 5321 section
+// 4.5.3.2.7 would have it, as Postfix does under stress: else a few thousand
+// silent clients would keep everybody out for five minutes at a time.
+func (s *session) patience() time.Duration {
+	t := &s.srv.cfg.Timeouts
+	if s.trusted || s.who.Account != 0 || !s.srv.gate.Crowded() {
+		return t.Command
+	}
+	return min(t.Command, t.Crowded)
+}
+
 // note remembers a command that brings no mail nearer: any number of them keeps a
 // connection busy for nothing.
 func (c *conduct) note(verb string) {

@@ -157,6 +157,7 @@ type Limits struct {
 // Timeouts bound each wait for a client. 0 is the default.
 type Timeouts struct {
 	Command   time.Duration // for the next command; default 5 minutes (RFC 5321 section 4.5.3.2.7)
+	Crowded   time.Duration // for a stranger's next command while most places are taken; default 30 seconds
 	Data      time.Duration // for the next block of a message; default 5 minutes
 	Message   time.Duration // for the whole content of a message; default 1 hour
 	Write     time.Duration // for the client to take replies; default 1 minute
@@ -203,6 +204,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.Limits.ConnectionsPerIP, 50)
 	setDefault(&c.Limits.FutureRelease, 7*24*time.Hour)
 	setDefault(&c.Timeouts.Command, 5*time.Minute)
+	setDefault(&c.Timeouts.Crowded, 30*time.Second)
 	setDefault(&c.Timeouts.Data, 5*time.Minute)
 	setDefault(&c.Timeouts.Message, time.Hour)
 	setDefault(&c.Timeouts.Write, time.Minute)

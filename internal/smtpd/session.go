@@ -224,7 +224,7 @@ func (s *session) readLine(max int) ([]byte, error) {
 			return nil, wire.ErrInterrupted
 		}
 	}
-	s.conn.ReadBy = time.Now().Add(s.srv.cfg.Timeouts.Command)
+	s.conn.ReadBy = time.Now().Add(s.patience())
 	line, err := s.conn.ReadLine(max)
 	s.conn.ReadBy = time.Time{}
 	if !s.setIdle(false) {
