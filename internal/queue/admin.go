@@ -13,10 +13,17 @@ import (
 // adminBatch is how many entries one transaction of an operator changes.
 const adminBatch = 200
 
-// Retry makes waiting entries ready now. Held ones stay held, also those that
-// their senders hold.
+// Retry has entries tried now that wait for their next attempt, or for a site
+// that could not be reached, and tells how many. Held ones stay held, also those
+// that their senders hold.
 func (q *Queue) Retry(ctx context.Context, sel Selector) (int, error) {
-	picked, err := q.pick(ctx, sel, func(e *entry) bool { return e.state == sWaiting && !e.is(fBusy|fSender) })
+	stuck := 0
+	picked, err := q.pick(ctx, sel, func(e *entry) bool {
+		if q.stuck(e) {
+			stuck++
+		}
+		return e.state == sWaiting && !e.is(fBusy|fSender)
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -32,7 +39,10 @@ func (q *Queue) Retry(ctx context.Context, sel Selector) (int, error) {
 			}
 		})
 	}
-	return len(picked), err
+	if err == nil {
+		err = q.lift(ctx, sel)
+	}
+	return len(picked) + stuck, err
 }
 
 // Hold keeps entries from being tried until they are released. One that is

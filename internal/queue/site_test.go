@@ -109,6 +109,44 @@ func TestDeadSiteForFiveDays(t *testing.T) {
 	})
 }
 
+// Who asks for a retry knows that a site is back, and need not wait for the
+// queue to find out.
+func TestRetryOfADeadSite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		var dead atomic.Bool
+		dead.Store(true)
+		h.world.answer = func(string, int) courier.Outcome {
+			if dead.Load() {
+				return unreached()
+			}
+			return sent()
+		}
+		h.world.unknown["flaky.net"] = status.New(451, 4, 3, "no answer")
+		h.start()
+		for i := range 50 {
+			h.enqueue(h.letterTo(fmt.Sprintf("u%d@one.net", i)))
+			h.enqueue(h.letterTo(fmt.Sprintf("u%d@sub.one.net", i)))
+			h.enqueue(h.letterTo(fmt.Sprintf("u%d@flaky.net", i)))
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		dead.Store(false)
+		delete(h.world.unknown, "flaky.net")
+		do(t, 0, h.q.Retry, Selector{Domain: "other.net"})
+		do(t, 50, h.q.Retry, Selector{Domain: "one.net"})
+		synctest.Wait()
+		if n := len(h.list(Selector{Domain: "one.net"})); n != 0 {
+			t.Errorf("%d letters for one.net still wait", n)
+		}
+		do(t, 50, h.q.Retry, Selector{Domain: "one.net", Below: true})
+		do(t, 50, h.q.Retry, Selector{Domain: "flaky.net"})
+		synctest.Wait()
+		h.empty()
+		h.stop()
+	})
+}
+
 // A domain whose name server is silent is asked once for all who wait.
 func TestSilentNameServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

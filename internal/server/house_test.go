@@ -22,6 +22,13 @@ import (
 // every password is "posthouse".
 func doorsUp(t *testing.T, extra string, people ...string) map[string]string {
 	t.Helper()
+	_, addrs := houseUp(t, extra, people...)
+	return addrs
+}
+
+// houseUp is doorsUp, with the house.
+func houseUp(t *testing.T, extra string, people ...string) (*Server, map[string]string) {
+	t.Helper()
 	cfg, err := config.Parse("test", []byte("hostname = \"mx.example.test\"\ndata = \""+t.TempDir()+"\"\n"+extra), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +58,7 @@ func doorsUp(t *testing.T, extra string, people ...string) map[string]string {
 			t.Error(err)
 		}
 	})
-	return addrs
+	return s, addrs
 }
 
 func furnish(ctx context.Context, api admin.API, people []string) error {

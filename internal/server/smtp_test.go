@@ -4,6 +4,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"posthouse/internal/queue"
 )
 
 // TestEHLO compares what every SMTP listener says of itself with a table of what
@@ -63,7 +66,7 @@ func sorted(list []string) []string {
 }
 
 func TestDesk(t *testing.T) {
-	addrs := doorsUp(t, "[auth]\nallow_plaintext = true\n[smtp]\netrn = [\"example.net\"]\n[outbound]\n[[outbound.route]]\nmatch = \"*\"\nvia = \"smtp://127.0.0.1:1\"\n",
+	addrs := doorsUp(t, "[auth]\nallow_plaintext = true\n",
 		"alice@example.test", "bob@example.test", "both@example.test > alice@example.test, bob@example.test", "away@example.test > carol@example.net", "sales@example.test > alice@example.test")
 	p := dial(t, addrs["submission"], false)
 	p.do("EHLO x", "250")
@@ -77,6 +80,36 @@ func TestDesk(t *testing.T) {
 	} {
 		p.do(s.say, s.want)
 	}
+}
+
+// TestETRN starts the queue for a domain, and for all below it.
+func TestETRN(t *testing.T) {
+	house, addrs := houseUp(t, "[auth]\nallow_plaintext = true\n[smtp]\netrn = [\"example.net\"]\n[outbound]\n[[outbound.route]]\nmatch = \"*\"\nvia = \"smtp://127.0.0.1:1\"\n", "alice@example.test")
+	p := dial(t, addrs["submission"], false)
+	p.do("EHLO x", "250")
+	p.login("alice@example.test")
+	p.do("MAIL FROM:<alice@example.test>", "250")
+	for _, to := range []string{"carol@example.net", "dave@deep.below.example.net", "erin@example.org", "fred@notexample.net"} {
+		p.do("RCPT TO:<"+to+">", "250")
+	}
+	p.do("DATA", "354")
+	p.do("x\r\n.", "250")
+	tried := func(e queue.Entry) bool { return e.State == queue.Waiting }
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		// Nobody listens at the route's port; those who were not tried wait for it.
+		list, err := house.API().Queue(t.Context(), queue.Selector{})
+		if err != nil || time.Now().After(end) {
+			t.Fatalf("%+v, %v", list, err)
+		}
+		if len(list) == 4 && slices.ContainsFunc(list, tried) {
+			break
+		}
+	}
+	p = dial(t, addrs["smtp"], false)
+	p.do("EHLO x", "250")
+	p.do("ETRN example.org", "459 4.7.1")
+	p.do("ETRN elsewhere.example.net", "251 2.0.0 No messages")
+	p.do("ETRN @example.net", "253 2.0.0 2 pending messages for node example.net")
 }
 
 func TestXCLIENTLogin(t *testing.T) {

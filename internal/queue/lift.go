@@ -1,0 +1,41 @@
+package queue
+
+import "context"
+
+// lift has what waits for its site, or for the way to it, tried at once: whoever
+// asks knows more than the last failure does. The first success brings the rest.
+func (q *Queue) lift(ctx context.Context, sel Selector) error {
+	stuck, err := q.pick(ctx, sel, q.stuck)
+	if err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.now()
+	for _, e := range stuck {
+		if !q.stuck(e) {
+			continue // no more
+		}
+		if r := e.line.ready; r != nil {
+			r.site.trouble.until = now
+			q.wakeSite(r.site, now)
+			continue
+		}
+		e.dest.lookup.trouble.until = now
+		q.ask(e.dest)
+	}
+	return nil
+}
+
+// stuck reports whether an entry waits for its site, or for the way to it. Under
+// q.mu.
+func (q *Queue) stuck(e *entry) bool {
+	if e.state != sReady || e.line == nil {
+		return false
+	}
+	if r := e.line.ready; r != nil {
+		return r.site.blocked(q.now())
+	}
+	l := e.dest.lookup
+	return l != nil && !l.asking && q.now() < l.trouble.until
+}
