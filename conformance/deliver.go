@@ -117,7 +117,7 @@ func (d *dialogue) body(arg string) error {
 }
 
 func short(b []byte) string {
-	const most = 400
+	const most = 2000
 	if len(b) > most {
 		return fmt.Sprintf("%q … (%d octets)", b[:most], len(b))
 	}
@@ -165,6 +165,26 @@ func (d *dialogue) noHeader(arg string) error {
 		if pattern.MatchString(f) {
 			return fmt.Errorf("a header field matches %s: %q", pattern, f)
 		}
+	}
+	return nil
+}
+
+// contains wants the message to match somewhere.
+func (d *dialogue) contains(arg string) error { return d.look(arg, true) }
+
+// lacks wants the message not to match anywhere.
+func (d *dialogue) lacks(arg string) error { return d.look(arg, false) }
+
+func (d *dialogue) look(arg string, want bool) error {
+	pattern, err := d.scope.pattern(arg)
+	if err != nil {
+		return err
+	}
+	if _, _, ok, err := d.delivered(); !ok || err != nil {
+		return err
+	}
+	if got := pattern.Match(d.messages[0]); got != want {
+		return fmt.Errorf("the message matches %s: %v, wanted %v: %s", pattern, got, want, short(d.messages[0]))
 	}
 	return nil
 }

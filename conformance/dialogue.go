@@ -103,7 +103,7 @@ func (d *dialogue) queue(arg, end string) error {
 	if len(d.out) == 0 {
 		d.fresh = false
 	}
-	for _, hello := range []string{"HELO", "EHLO", "LHLO"} {
+	for _, hello := range []string{"HELO", "EHLO", "LHLO", "XCLIENT"} {
 		d.fresh = d.fresh || strings.HasPrefix(upper, hello)
 	}
 	d.utf8 = d.utf8 || strings.Contains(upper, "SMTPUTF8")

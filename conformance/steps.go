@@ -45,6 +45,8 @@ func actions() map[string]action {
 		"body=":    always((*dialogue).body),
 		"header":   always((*dialogue).header),
 		"noheader": always((*dialogue).noHeader),
+		"contains": always((*dialogue).contains),
+		"lacks":    always((*dialogue).lacks),
 	}
 }
 
@@ -62,7 +64,7 @@ func (s *step) check() error {
 		_, err = sc.parseWant(s.arg)
 	case "S*":
 		_, _, err = sc.parseMany(s.arg)
-	case "header", "noheader":
+	case "header", "noheader", "contains", "lacks":
 		_, err = sc.pattern(s.arg)
 	case "keyword":
 		_, _, err = sc.parseKeyword(s.arg)
