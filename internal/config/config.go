@@ -245,6 +245,11 @@ type Outbound struct {
 	GiveUp Duration `toml:"give_up"`
 	// Route sends domains over a fixed host instead of their MX; the first match wins.
 	Route []Route `toml:"route"`
+	// Source are the addresses that mail leaves from. Default: as the system chooses.
+	Source []Source `toml:"source"`
+	// Limit bounds what goes to some destinations, besides what is known of big
+	// providers.
+	Limit []Limit `toml:"limit"`
 	// Rules is a file of rules that tell what replies of other servers mean; they
 	// come before our own (see docs/queue.md). Default: none.
 	Rules string `toml:"rules"`

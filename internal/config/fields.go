@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"posthouse/internal/shaping"
 )
 
 // field is one key that has a value.
@@ -53,6 +55,12 @@ func want(t reflect.Type) string {
 		return "want a network such as \"10.0.0.0/8\""
 	case reflect.TypeFor[[]Route]():
 		return "want tables with match and via"
+	case reflect.TypeFor[shaping.Rate]():
+		return "want a rate such as \"100/m\" (s, m, h, d)"
+	case reflect.TypeFor[[]Source]():
+		return "want tables with name and address"
+	case reflect.TypeFor[[]Limit]():
+		return "want tables with match and what is limited"
 	case reflect.TypeFor[[]TLSRule]():
 		return "want tables with match and policy"
 	}

@@ -35,6 +35,8 @@ func (v *validator) all() error {
 	v.greylist()
 	v.outbound()
 	v.outboundTLS()
+	v.sources()
+	v.outboundLimits()
 	v.tlsReports()
 	v.oneOf("log.level", v.c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf("log.format", v.c.Log.Format, "text", "json")

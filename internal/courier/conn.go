@@ -22,7 +22,8 @@ type conn struct {
 	w         *wire.Conn
 	rules     *classify.Table
 	stage     classify.Stage // of the dialogue
-	site      string
+	claim     *claim
+	helo      string // what we call ourselves
 	host      string
 	addr      netip.AddrPort
 	local     netip.Addr // ours
@@ -48,6 +49,8 @@ type failure struct {
 	tls bool
 	// timeout: there was silence until patience ended.
 	timeout bool
+	// notOurs: the address of the source is none of this machine.
+	notOurs bool
 	// policy: TLS was not as it was asked for. The server itself is not at fault.
 	policy bool
 }
@@ -71,15 +74,17 @@ func (c *conn) quit() {
 func (c *Courier) open(ctx context.Context, r *Route, g target, plain bool) (*conn, *failure) {
 	ap := netip.AddrPortFrom(g.addr, r.port)
 	s := &conn{
-		rules: c.opt.Rules, stage: classify.StageConnect, site: r.Site, host: g.host.Name, addr: ap,
+		rules: c.opt.Rules, stage: classify.StageConnect, helo: c.helo(g.source), host: g.host.Name, addr: ap,
 		policy: g.policy, quitWait: c.opt.Timeouts.Quit,
 	}
 	began := time.Now()
 	dialCtx, cancel := context.WithTimeout(ctx, c.opt.Timeouts.Connect)
-	nc, err := c.opt.Dialer.DialContext(dialCtx, "tcp", ap.String())
+	nc, err := c.dial(dialCtx, g.source, ap)
 	cancel()
 	if err != nil {
-		return nil, s.lost("Connection failed", err)
+		f := s.lost("Connection failed", err)
+		f.notOurs = notOurs(err)
+		return nil, f
 	}
 	s.step("connect", &began)
 	if ap, err := netip.ParseAddrPort(nc.LocalAddr().String()); err == nil {
@@ -139,7 +144,7 @@ func (c *Courier) greet(s *conn, r *Route, plain bool, began *time.Time) *failur
 // (RFC 5321 section 3.2).
 func (c *Courier) ehlo(s *conn) *failure {
 	s.stage = classify.StageEHLO
-	reply, err := s.command("EHLO " + c.opt.Hostname)
+	reply, err := s.command("EHLO " + s.helo)
 	if err != nil {
 		return s.lost("Connection lost after EHLO", err)
 	}
@@ -151,7 +156,7 @@ func (c *Courier) ehlo(s *conn) *failure {
 		return s.refused(reply)
 	}
 	s.ext = smtp.Extensions{}
-	if reply, err = s.command("HELO " + c.opt.Hostname); err != nil {
+	if reply, err = s.command("HELO " + s.helo); err != nil {
 		return s.lost("Connection lost after HELO", err)
 	}
 	if reply.Code != 250 {
@@ -282,6 +287,8 @@ func plain(err error) string {
 		return "stopped on this side"
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "timed out"
+	case notOurs(err):
+		return "this machine does not have the address of the source"
 	case errors.Is(err, errRefused):
 		return "connection refused"
 	case errors.Is(err, errReset):

@@ -44,7 +44,8 @@ type Options struct {
 	// Hostname. The port is the one that would be called. Nil: only Hostname.
 	IsLocal func(host string, addrs []netip.Addr, port uint16) bool
 
-	PerSite    int           // connections to one site; default 20
+	Sources    []Source      // that Transfers name
+	PerSite    int           // connections to one site, if no Cap allows more; default 20
 	Total      int           // connections in all; default 500
 	Idle       time.Duration // how long an unused connection is kept; default 5 s, negative none
 	MaxPerConn int           // messages over one connection; default 1000
@@ -91,20 +92,24 @@ type Timeouts struct {
 
 // Transfer is one message for recipients at one site.
 type Transfer struct {
-	ID        id.ID
-	Route     *Route
-	From      smtp.Address
-	Rcpts     []envelope.Rcpt // at most MaxRcpts
-	Prepend   string          // header lines sent before the message
-	Body      io.ReaderAt     // read from Skip for Size bytes
-	Skip      int64
-	Size      int64
-	EightBit  bool   // content has bytes above 127
-	UTF8      bool   // addresses or header need SMTPUTF8 (RFC 6531)
-	BareLines bool   // content has CR or LF outside CRLF, or NUL
-	Binary    bool   // came with BODY=BINARYMIME (RFC 3030)
-	Ret       string // RET of RFC 3461
-	EnvID     string // ENVID of RFC 3461, decoded
+	ID     id.ID
+	Route  *Route
+	Source string // the name of the source that it leaves from; "" or unknown: the system chooses
+	Caps   []Cap  // what its connections count against, besides PerSite and Total
+	// MaxPerConn is how many messages go over one connection; 0 is the courier's.
+	MaxPerConn int
+	From       smtp.Address
+	Rcpts      []envelope.Rcpt // at most MaxRcpts
+	Prepend    string          // header lines sent before the message
+	Body       io.ReaderAt     // read from Skip for Size bytes
+	Skip       int64
+	Size       int64
+	EightBit   bool   // content has bytes above 127
+	UTF8       bool   // addresses or header need SMTPUTF8 (RFC 6531)
+	BareLines  bool   // content has CR or LF outside CRLF, or NUL
+	Binary     bool   // came with BODY=BINARYMIME (RFC 3030)
+	Ret        string // RET of RFC 3461
+	EnvID      string // ENVID of RFC 3461, decoded
 	// RequireTLS: verified TLS at every hop or not at all (RFC 8689 section 4.2.1).
 	RequireTLS bool
 	// TLSOptional: the sender asks to ignore the TLS policies of recipients

@@ -25,8 +25,9 @@ const (
 type delivery struct {
 	c        *Courier
 	t        *Transfer
-	site     string // whose connections may be used
-	skipped  *Host  // that must not be called
+	claim    *claim // on connections
+	source   *Source
+	skipped  *Host // that must not be called
 	outs     []Outcome
 	done     []bool
 	steps    []journal.Step
@@ -40,7 +41,9 @@ type delivery struct {
 // Deliver tries once to hand t over, to the hosts of its route in order of
 // preference. It answers one outcome per recipient.
 func (c *Courier) Deliver(ctx context.Context, t *Transfer) []Outcome {
-	d := &delivery{c: c, t: t, site: t.site(), outs: make([]Outcome, len(t.Rcpts)), done: make([]bool, len(t.Rcpts))}
+	d := &delivery{
+		c: c, t: t, claim: t.claim(), source: c.source(t.Source), outs: make([]Outcome, len(t.Rcpts)), done: make([]bool, len(t.Rcpts)),
+	}
 	ctx, cancel := context.WithTimeout(ctx, maxDeliver)
 	defer cancel()
 	if t.Route.Took > 0 {
@@ -59,7 +62,7 @@ func (c *Courier) Deliver(ctx context.Context, t *Transfer) []Outcome {
 // run finds connections until every recipient is decided or nothing is left to try.
 func (d *delivery) run(ctx context.Context) {
 	began := time.Now()
-	s, err := d.c.pool.acquire(ctx, d.site)
+	s, err := d.c.pool.acquire(ctx, d.claim)
 	if err != nil {
 		d.last = &failure{outcome: Outcome{Code: 451, Enhanced: status.Enhanced{Class: 4, Subject: 3, Detail: 2}, Text: "Stopped while waiting for a connection"}}
 		return
@@ -74,10 +77,10 @@ func (d *delivery) run(ctx context.Context) {
 			d.sessions++
 			s.quit()
 		case alive:
-			d.c.pool.release(d.site, s)
+			d.c.pool.release(d.claim, s)
 			return
 		case d.settled() || !fresh:
-			d.c.pool.drop(d.site)
+			d.c.pool.drop(d.claim)
 			return
 		}
 	}
@@ -101,6 +104,9 @@ func (d *delivery) call(ctx context.Context) {
 		if slices.Contains(d.asked, g.addr) {
 			continue
 		}
+		if g.source = d.source; !d.reaches(g) {
+			continue
+		}
 		g.policy = d.t.policy(g.host)
 		if f := d.forbidden(g); f != nil {
 			d.fail(f)
@@ -115,7 +121,7 @@ func (d *delivery) call(ctx context.Context) {
 			}
 			continue
 		}
-		s.site = d.site
+		s.claim = d.claim
 		if f := d.unfit(s); f != nil {
 			s.quit()
 			d.fail(f)
@@ -128,18 +134,29 @@ func (d *delivery) call(ctx context.Context) {
 			continue
 		}
 		if alive {
-			d.c.pool.release(d.site, s)
+			d.c.pool.release(d.claim, s)
 			return
 		}
 		if d.settled() || !fresh {
 			break
 		}
 	}
-	d.c.pool.drop(d.site)
+	d.c.pool.drop(d.claim)
 	if d.last == nil {
 		d.last = &failure{outcome: Outcome{Code: 451, Enhanced: status.Enhanced{Class: 4, Subject: 3, Detail: 2}, Text: "Stopped on this side"}}
 	}
 	d.onlyNow()
+}
+
+// reaches reports whether the source has an address of the target's family. What
+// it cannot reach is noted as long as there is nothing else to say.
+func (d *delivery) reaches(g target) bool {
+	_, ok := d.source.local(g.addr)
+	if !ok && d.last == nil {
+		d.last = &failure{outcome: Outcome{Code: 451, Enhanced: status.Enhanced{Class: 4, Subject: 4, Detail: 1}, Host: g.host.Name,
+			Text: "The source " + d.source.Name + " has no address of the kind that the mail hosts have", Verdict: classify.NetworkFailure.Verdict(451)}}
+	}
+	return ok
 }
 
 // fail notes why a host was no use. The outcome is permanent only if all hosts
@@ -282,6 +299,7 @@ type target struct {
 	host   *Host
 	addr   netip.Addr
 	policy *tlspolicy.Policy // set before the call
+	source *Source           // likewise
 }
 
 // targets are the addresses of a route in the order of calling: by preference,
@@ -344,7 +362,7 @@ func (c *Courier) session(ctx context.Context, r *Route, g target) (*conn, *fail
 	switch {
 	case f == nil:
 		c.dead.remove(ap)
-	case !f.refused && !f.policy && ctx.Err() == nil:
+	case !f.refused && !f.policy && !f.notOurs && ctx.Err() == nil:
 		c.dead.add(ap, f.outcome.Text)
 	}
 	return s, f

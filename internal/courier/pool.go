@@ -16,12 +16,21 @@ type pool struct {
 	mu      sync.Mutex
 	opt     *Options
 	sites   map[string]*siteConns
+	groups  map[string]*group
 	total   int // open connections, idle ones included
 	idle    int
 	waiters []*waiter
 	sweeper *time.Timer // nil while nothing is idle
+	starter *time.Timer // wakes those that a rate keeps waiting
 	closed  bool
 	quits   sync.WaitGroup // connections on their way out
+}
+
+// claim is what a connection is for, and what it counts against.
+type claim struct {
+	site   string // with the source and what is asked of TLS
+	caps   []Cap
+	maxUse int // messages over one connection
 }
 
 type siteConns struct {
@@ -29,21 +38,28 @@ type siteConns struct {
 	idle []*conn // the latest last
 }
 
+// group is the connections under one Cap.
+type group struct {
+	open int
+	next time.Time // when the rate lets another begin
+}
+
 type waiter struct {
-	site string
-	turn chan *conn // a connection, or nil for leave to make one; closed on close
+	claim *claim
+	turn  chan *conn // a connection, or nil for leave to make one; closed on close
 }
 
 func (p *pool) init(opt *Options) {
 	p.opt = opt
 	p.sites = make(map[string]*siteConns)
+	p.groups = make(map[string]*group)
 }
 
 // acquire gives an idle connection to the site, or nil: leave to make one. The
 // caller hands it back with release, or ends it (or the leave) with drop.
-func (p *pool) acquire(ctx context.Context, site string) (*conn, error) {
+func (p *pool) acquire(ctx context.Context, cl *claim) (*conn, error) {
 	p.mu.Lock()
-	c, ok := p.take(site)
+	c, ok := p.take(cl)
 	if ok || p.closed {
 		closed := p.closed
 		p.mu.Unlock()
@@ -52,7 +68,7 @@ func (p *pool) acquire(ctx context.Context, site string) (*conn, error) {
 		}
 		return c, nil
 	}
-	w := &waiter{site: site, turn: make(chan *conn, 1)}
+	w := &waiter{claim: cl, turn: make(chan *conn, 1)}
 	p.waiters = append(p.waiters, w)
 	p.mu.Unlock()
 	select {
@@ -79,20 +95,20 @@ func (p *pool) leave(ctx context.Context, w *waiter) error {
 	p.mu.Unlock()
 	// The turn came at the same moment: pass it on.
 	if c, open := <-w.turn; open {
-		p.release(w.site, c)
+		p.release(w.claim, c)
 	}
 	return ctx.Err()
 }
 
 // take is acquire without waiting; p.mu is held.
-func (p *pool) take(site string) (*conn, bool) {
+func (p *pool) take(cl *claim) (*conn, bool) {
 	if p.closed {
 		return nil, false
 	}
-	s := p.sites[site]
+	s := p.sites[cl.site]
 	if s == nil {
 		s = new(siteConns)
-		p.sites[site] = s
+		p.sites[cl.site] = s
 	}
 	if n := len(s.idle); n > 0 {
 		c := s.idle[n-1]
@@ -101,50 +117,58 @@ func (p *pool) take(site string) (*conn, bool) {
 		p.idle--
 		return c, true
 	}
-	if s.open < p.opt.PerSite && (p.total < p.opt.Total || p.evict()) {
+	if p.mayOpen(cl, s) {
 		s.open++
-		p.total++
+		p.count(cl)
 		return nil, true
 	}
 	if s.open == 0 {
-		delete(p.sites, site)
+		delete(p.sites, cl.site)
 	}
 	return nil, false
 }
 
-// evict closes the connection that has been idle longest; p.mu is held.
-func (p *pool) evict() bool {
-	var oldest *siteConns
+// evict closes the connection that has been idle longest, of those under a cap
+// if one is named; p.mu is held.
+func (p *pool) evict(key string) bool {
+	var from *siteConns
+	at := 0
 	for _, s := range p.sites {
-		if len(s.idle) > 0 && (oldest == nil || s.idle[0].idleSince.Before(oldest.idle[0].idleSince)) {
-			oldest = s
+		for i, c := range s.idle {
+			if key != "" && !c.claim.under(key) {
+				continue
+			}
+			if from == nil || c.idleSince.Before(from.idle[at].idleSince) {
+				from, at = s, i
+			}
+			break // the first of a site that suits is its oldest
 		}
 	}
-	if oldest == nil {
+	if from == nil {
 		return false
 	}
-	c := oldest.idle[0]
-	oldest.idle = oldest.idle[1:]
+	c := from.idle[at]
+	from.idle = append(from.idle[:at], from.idle[at+1:]...)
 	p.idle--
-	p.forget(c.site)
+	p.forget(c.claim)
 	p.quits.Go(c.quit) // bounded by the Quit timeout
 	return true
 }
 
 // forget counts a connection out; p.mu is held.
-func (p *pool) forget(site string) {
-	p.total--
-	if s := p.sites[site]; s != nil {
+func (p *pool) forget(cl *claim) {
+	p.uncount(cl)
+	if s := p.sites[cl.site]; s != nil {
 		if s.open--; s.open == 0 {
-			delete(p.sites, site)
+			delete(p.sites, cl.site)
 		}
 	}
 }
 
 // release hands a connection back for others, or with nil an unused leave.
-func (p *pool) release(site string, c *conn) {
-	if c == nil || c.sent >= p.opt.MaxPerConn || c.spent() || p.opt.Idle < 0 {
-		p.drop(site)
+func (p *pool) release(cl *claim, c *conn) {
+	if c == nil || c.sent >= p.maxUse(cl) || c.spent() || p.opt.Idle < 0 {
+		p.drop(cl)
 		if c != nil {
 			c.quit()
 		}
@@ -153,19 +177,19 @@ func (p *pool) release(site string, c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		p.forget(site)
+		p.forget(cl)
 		p.quits.Go(c.quit)
 		return
 	}
 	for i, w := range p.waiters {
-		if w.site == site {
+		if w.claim.site == cl.site {
 			p.waiters = append(p.waiters[:i], p.waiters[i+1:]...)
 			w.turn <- c
 			return
 		}
 	}
 	c.idleSince = time.Now()
-	s := p.sites[site]
+	s := p.sites[cl.site]
 	s.idle = append(s.idle, c)
 	p.idle++
 	if p.sweeper == nil {
@@ -175,17 +199,17 @@ func (p *pool) release(site string, c *conn) {
 }
 
 // drop counts out a connection that is closed, or a leave not used.
-func (p *pool) drop(site string) {
+func (p *pool) drop(cl *claim) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.forget(site)
+	p.forget(cl)
 	p.wake()
 }
 
 // wake lets those go on who can; p.mu is held.
 func (p *pool) wake() {
 	for i := 0; i < len(p.waiters); {
-		c, ok := p.take(p.waiters[i].site)
+		c, ok := p.take(p.waiters[i].claim)
 		if !ok {
 			i++
 			continue
@@ -204,12 +228,12 @@ func (p *pool) sweep() {
 		return
 	}
 	limit := time.Now().Add(-p.opt.Idle)
-	for site, s := range p.sites {
+	for _, s := range p.sites {
 		for len(s.idle) > 0 && !s.idle[0].idleSince.After(limit) {
 			c := s.idle[0]
 			s.idle = s.idle[1:]
 			p.idle--
-			p.forget(site)
+			p.forget(c.claim)
 			p.quits.Go(c.quit)
 		}
 	}
@@ -224,13 +248,15 @@ func (p *pool) close() {
 	p.mu.Lock()
 	var idle []*conn
 	p.closed = true
-	if p.sweeper != nil {
-		p.sweeper.Stop()
+	for _, t := range []*time.Timer{p.sweeper, p.starter} {
+		if t != nil {
+			t.Stop()
+		}
 	}
-	for site, s := range p.sites {
+	for _, s := range p.sites {
 		for _, c := range s.idle {
 			idle = append(idle, c)
-			p.forget(site)
+			p.forget(c.claim)
 		}
 		s.idle = nil
 	}

@@ -58,6 +58,11 @@ func (c *Courier) decideRelayTLS(ctx context.Context, r *Route) {
 // try, and go anyway (RFC 8689 section 5).
 func (t *Transfer) mustTLS() bool { return t.RequireTLS && !t.From.IsZero() }
 
+// claim is what t needs of a connection.
+func (t *Transfer) claim() *claim {
+	return &claim{site: t.site() + "\x00" + t.Source, caps: t.Caps, maxUse: t.MaxPerConn}
+}
+
 // site is whose connections t may use: what it asks of TLS apart.
 func (t *Transfer) site() string {
 	switch {

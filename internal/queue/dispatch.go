@@ -85,7 +85,7 @@ func (q *Queue) deliver(j *job) (outs []courier.Outcome, tried bool) {
 	defer body.Close()
 	m := j.full
 	t := &courier.Transfer{
-		Route: j.route, From: m.Envelope.From, Rcpts: make([]envelope.Rcpt, len(j.entries)),
+		Route: j.route, Source: q.sourceName(j.msg.source), Caps: j.ready.caps, MaxPerConn: j.ready.perConn, From: m.Envelope.From, Rcpts: make([]envelope.Rcpt, len(j.entries)),
 		Prepend: j.rows[0].rcpt.Prepend, Body: body, Skip: m.Skip, Size: m.Size,
 		EightBit: m.EightBit, UTF8: m.UTF8, BareLines: m.BareLines, Ret: m.Envelope.Ret, EnvID: m.Envelope.EnvID,
 		ID: m.Envelope.ID, Binary: m.Envelope.Body == envelope.BodyBinary, Priority: m.Envelope.Priority,

@@ -72,6 +72,7 @@ func (q *Queue) forgetAll() {
 	clear(q.messages)
 	clear(q.sites)
 	clear(q.dests)
+	clear(q.meters)
 	q.depth = [4]int{}
 	q.turns, q.crowd, q.timers, q.alarms, q.asking, q.early = turns{}, nil, nil, nil, nil, nil
 }

@@ -13,6 +13,7 @@ import (
 	"posthouse/internal/journal"
 	"posthouse/internal/kv"
 	"posthouse/internal/report"
+	"posthouse/internal/shaping"
 )
 
 // Defaults of Options.
@@ -39,6 +40,11 @@ type Options struct {
 	// Without one, failures are only in the journal.
 	Reporter Reporter
 	Observer Observer
+	// Sources are the addresses that mail leaves from; none: the system chooses.
+	Sources []Source
+	// Limits are what destinations take; see shaping.Limits. None: only the
+	// courier's.
+	Limits []shaping.Limit
 
 	FirstRetry  time.Duration // after the first failure; each later interval is twice the one before
 	MaxRetry    time.Duration // longest interval

@@ -81,6 +81,10 @@ func (q *Queue) ended(j *job, outs []courier.Outcome) *job {
 	busy := s.busy
 	s.busy--
 	s.moved = q.now()
+	for _, m := range r.meters {
+		m.busy--
+	}
+	q.passOn(r)
 	if outs == nil {
 		s.trouble.probing = s.trouble.probing && !j.probe
 	} else {
@@ -117,14 +121,15 @@ func (q *Queue) nextJob() *job {
 		if r == nil {
 			return nil
 		}
-		if r.n == 0 || !q.mayBegin(r, now) {
+		if r.n > 0 && q.mayBegin(r, now) {
+			j := q.take(r, now)
+			q.enrol(r)
+			if j != nil {
+				return j
+			}
 			continue
 		}
-		j := q.take(r, now)
-		q.enrol(r)
-		if j != nil {
-			return j
-		}
+		q.passOn(r)
 	}
 }
 
@@ -144,7 +149,7 @@ func (q *Queue) mayBegin(r *ready, now moment) bool {
 		q.wakeReady(r, s.moved.add(patience))
 		return false
 	}
-	return q.roomFor(r)
+	return !q.limited(r, now) && q.roomFor(r)
 }
 
 // roomFor keeps part of the lanes for those that have none, and some of that for
@@ -193,6 +198,9 @@ func (q *Queue) take(r *ready, now moment) *job {
 		r.site.busy++
 		r.site.moved = now
 		r.site.trouble.probing = j.probe
+		for _, m := range r.meters {
+			m.begun(now)
+		}
 		return j
 	}
 	return nil

@@ -46,6 +46,7 @@ type Queue struct {
 	timers   timers
 	alarms   alarms
 	sites    map[siteKey]*site
+	meters   map[string]*meter
 	turns    turns
 	crowd    []*ready // those that would have another lane if there were more
 	lanes    int
@@ -89,6 +90,7 @@ func New(opt Options) *Queue {
 		dests:    make(map[string]*dest),
 		domains:  make(map[string]string),
 		sites:    make(map[siteKey]*site),
+		meters:   make(map[string]*meter),
 		earlier:  make(chan struct{}, 1),
 		results:  make(chan *result, maxResults),
 		reports:  make(chan struct{}, maxReports),

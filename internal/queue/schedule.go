@@ -109,7 +109,7 @@ func (q *Queue) letGo(m *message) {
 func (q *Queue) messageOf(msg id.ID, h *head) (*message, bool) {
 	key, ok := msg.Pack()
 	return &message{
-		key: key, null: h.from.IsZero(), band: bandOf(h.stream, h.priority), body: h.body, size: h.size,
+		key: key, source: q.sourceOf(key, h.from, h.stream), null: h.from.IsZero(), band: bandOf(h.stream, h.priority), body: h.body, size: h.size,
 		created: momentOf(h.created), expires: momentOf(h.expires), notice: momentOf(q.noticeOf(h)), sender: q.senderHash(h.from),
 	}, ok
 }

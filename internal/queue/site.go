@@ -33,6 +33,11 @@ type ready struct {
 	lines    [bands]line
 	n        int // in all lines
 	picker   picker
+	limits   string // that name its domains
+	meters   []*meter
+	caps     []courier.Cap
+	perConn  int    // messages over one connection; 0: as the courier likes
+	metered  bool   // in the queue of a meter
 	enrolled uint8  // bit per band of Queue.turns where it has a place
 	crowded  bool   // in Queue.crowd
 	wake     moment // of the alarm that is set; 0: none
@@ -57,19 +62,6 @@ func (q *Queue) site(name string, source uint16) *site {
 		q.sites[key] = s
 	}
 	return s
-}
-
-// readyOf gives the queue of a site for a domain. Under q.mu.
-func (q *Queue) readyOf(s *site, _ *dest) *ready {
-	if len(s.queues) > 0 {
-		return s.queues[0]
-	}
-	r := &ready{site: s}
-	for b := range r.lines {
-		r.lines[b].ready = r
-	}
-	s.queues = append(s.queues, r)
-	return r
 }
 
 // waiting is the bands with entries, a bit for each.
@@ -98,6 +90,7 @@ func (q *Queue) forgetSite(s *site) {
 	now := q.now()
 	if s.window.plain() && s.trouble.fails == 0 && !s.slow() || now >= s.moved.add(siteMemory) {
 		delete(q.sites, s.key)
+		q.unmeasure(s)
 		return
 	}
 	q.wakeSite(s, s.moved.add(siteMemory))
@@ -131,7 +124,7 @@ func (p *picker) pick(mask uint8) band {
 // assign puts an entry where the next free lane of its site finds it. Under q.mu.
 func (q *Queue) assign(e *entry, route *courier.Route) {
 	s := q.site(route.Site, e.msg.source)
-	r := q.readyOf(s, e.dest)
+	r := q.readyOf(s, e.dest, route)
 	r.lines[e.msg.band].push(e)
 	r.n++
 	q.enrol(r)

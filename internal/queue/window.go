@@ -19,6 +19,12 @@ func (w *window) init(limit int) {
 	w.size = float64(min(firstWindow, w.max))
 }
 
+// limit sets the most there may be.
+func (w *window) limit(n int) {
+	w.max = max(n, 1)
+	w.size = min(w.size, float64(w.max))
+}
+
 // open is how many attempts there may be now.
 func (w *window) open() int { return max(int(w.size), 1) }
 

@@ -27,7 +27,7 @@ func newCourier(cfg *config.Config, resolver dns.Resolver, outbound *outboundTLS
 	opt := courier.Options{
 		Rules: rules, Hostname: cfg.Hostname, Resolver: resolver, Port: uint16(cfg.Outbound.Port),
 		PerSite: cfg.Outbound.ConnectionsPerSite, Total: cfg.Outbound.Connections, Log: log,
-		IsLocal: isOurs(cfg), TLSPolicy: outbound.engine, TLSResults: outbound.observe,
+		IsLocal: isOurs(cfg), Sources: courierSources(cfg), TLSPolicy: outbound.engine, TLSResults: outbound.observe,
 	}
 	for _, r := range cfg.Outbound.Route {
 		via, err := r.Via.MarshalText()

@@ -160,7 +160,12 @@ func (s *Server) openQueue(ctx context.Context, resolver dns.Resolver) error {
 	if notice == 0 {
 		notice = -1 // never
 	}
+	limits, err := outboundLimits(s.cfg)
+	if err != nil {
+		return err
+	}
 	s.queue = queue.New(queue.Options{
+		Sources: queueSources(s.cfg), Limits: limits,
 		DB: s.ground.db, Bodies: s.ground.bodies, Counts: s.ground.counts, Journal: s.ground.journal,
 		Courier: s.inward, Clock: s.ground.clock, Log: s.log, Hostname: s.cfg.Hostname, Observer: s.metrics,
 		FirstRetry: s.cfg.Outbound.Retry.Duration, ExpireAfter: s.cfg.Outbound.GiveUp.Duration, DelayNotice: notice,
