@@ -94,6 +94,7 @@ func TestDANE(t *testing.T) {
 
 	// What is to be reported is kept.
 	north.Stop()
+	north.Verify()
 	if again := north.Run("", "route", "south.test"); again != way {
 		t.Errorf("at rest: %s", again)
 	}

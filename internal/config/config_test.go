@@ -197,6 +197,7 @@ func TestEnvironmentOverridesEveryKey(t *testing.T) {
 		"POSTHOUSE_AUTH_ALLOW_PLAINTEXT=true",
 		"POSTHOUSE_OUTBOUND_GIVE_UP=2d",
 		"POSTHOUSE_OUTBOUND_ROUTE=*.a.test=smtp://127.0.0.1:26,*=smtps://u:p@relay.test",
+		"POSTHOUSE_OUTBOUND_TLS=*.a.test=encrypt, b.test = secure",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -212,6 +213,9 @@ func TestEnvironmentOverridesEveryKey(t *testing.T) {
 	}
 	if !reflect.DeepEqual(c.Outbound.Route, want) {
 		t.Errorf("routes %+v", c.Outbound.Route)
+	}
+	if !reflect.DeepEqual(c.Outbound.TLS, []TLSRule{{"*.a.test", "encrypt"}, {"b.test", "secure"}}) {
+		t.Errorf("rules %+v", c.Outbound.TLS)
 	}
 	names := make(map[string]bool)
 	for _, f := range fields(Default()) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -155,6 +156,7 @@ func (c *Courier) startTLS(s *conn, began *time.Time) *failure {
 		s.stage = classify.StageTLS
 		reply, err := s.command("STARTTLS")
 		if err != nil {
+			c.tellTLS(s, tlspolicy.ValidationFailure, "the connection was lost after STARTTLS: "+plain(err))
 			f := s.lost("Connection lost after STARTTLS", err)
 			f.tls = true
 			return f
@@ -205,7 +207,9 @@ func (c *Courier) handshake(s *conn, began *time.Time) *failure {
 			f.tls = true
 			return f
 		}
-		return s.unsafe(5, "the TLS handshake failed: "+plain(err))
+		f := s.unsafe(5, "the TLS handshake failed: "+plain(err))
+		f.policy = !network(err) // an accident is no sign of what the server can
+		return f
 	}
 	if state := s.w.TLS(); state != nil {
 		s.tls = fmt.Sprintf("%s %s", tlsVersion(state.Version), tls.CipherSuiteName(state.CipherSuite))
@@ -214,6 +218,12 @@ func (c *Courier) handshake(s *conn, began *time.Time) *failure {
 	typ, reason := s.tlsResult()
 	c.tellTLS(s, typ, reason)
 	return nil
+}
+
+// network reports whether an error is of the connection and not of the protocol.
+func network(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.Is(err, errReset) || errors.Is(err, errEOF) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // judge looks at the server's certificate. It is an error when proof is asked for.
