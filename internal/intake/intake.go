@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	"posthouse/internal/blob/refs"
@@ -91,10 +92,13 @@ func (in *Intake) Rcpt(ctx context.Context, env *envelope.Envelope, r envelope.R
 	targets, err := in.resolve(ctx, r.To)
 	switch {
 	case errors.Is(err, directory.ErrNotLocal):
-		if env.Origin.Account != 0 {
-			return nil
+		if env.Origin.Account == 0 {
+			return status.New(550, 7, 1, "Relaying denied: log in to send to other domains")
 		}
-		return status.New(550, 7, 1, "Relaying denied: log in to send to other domains")
+		if !strings.ContainsAny(r.To.Domain, ".[") && in.opt.Catch == nil {
+			return status.New(554, 1, 2, "The domain is not fully qualified") // RFC 6409 section 4.2
+		}
+		return nil
 	case err != nil:
 		return RouteError(err)
 	case isPostmaster(r.To):

@@ -68,3 +68,29 @@ func TestSizeAndQuota(t *testing.T) {
 	rcpt("4000", 452, "4.2.2") // not now
 	rcpt("1000", 250, "2.1.5")
 }
+
+// TestRRVSHeader reads the condition from a field of the header, when RCPT had
+// none.
+func TestRRVSHeader(t *testing.T) {
+	h := newHouse(t, "alice@example.test", "bob@example.test") // at noon
+	c := h.call(smtpd.MX)
+	send := func(field string, code int, rcpts ...string) {
+		t.Helper()
+		c.say(250, "MAIL FROM:<bank@example.org>")
+		for _, r := range rcpts {
+			c.say(250, "RCPT TO:"+r)
+		}
+		c.say(354, "DATA")
+		c.say(code, "Require-Recipient-Valid-Since: "+field+"\r\n\r\ntext\r\n.")
+	}
+	const before, after = "; Sun, 1 Mar 2026 11:59:59 +0000", "; Sun, 1 Mar 2026 13:00:01 +0100"
+	send("alice@example.test"+before, 550, "<alice@example.test>")
+	send("alice@example.test"+after, 250, "<alice@example.test>")
+	send("Alice@Example.Test"+before, 550, "<alice@example.test>")
+	send("bob@example.test"+before, 250, "<alice@example.test>")
+	send("alice@example.test"+before, 250, "<alice@example.test>", "<bob@example.test>")
+	send("alice@example.test"+before, 250, "<alice@example.test> RRVS=2026-03-01T12:00:00Z")
+	for _, bad := range []string{"", "alice@example.test", "alice@example.test;", "alice@example.test; soon", "alice" + before} {
+		send(bad, 250, "<alice@example.test>")
+	}
+}

@@ -234,6 +234,9 @@ func (t *Transfer) judge(ctx context.Context, sum *message.Summary) error {
 			return status.New(554, 4, 6, "The message was here before: it is in a loop")
 		}
 	}
+	if err := t.ownerByHeader(ctx, header); err != nil {
+		return err
+	}
 	if t.env.Origin.Account == 0 {
 		return nil
 	}

@@ -123,6 +123,8 @@ func TestXCLIENTLogin(t *testing.T) {
 	p.do("EHLO client.test", "250")
 	p.do("MAIL FROM:<bob@example.test>", "553 5.7.1") // alice is not bob
 	p.do("MAIL FROM:<alice@example.test>", "250")
+	p.do("RCPT TO:<far@remote>", "554 5.1.2") // not fully qualified
+	p.do("RCPT TO:<far@[192.0.2.1]>", "250")
 	p.do("RCPT TO:<far@remote.test>", "250")
 	p.do("RSET", "250")
 	p.do("XCLIENT LOGIN=[UNAVAILABLE]", "220 ")

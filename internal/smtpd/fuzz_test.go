@@ -20,11 +20,13 @@ func FuzzSession(f *testing.F) {
 	f.Add(byte(2), []byte("LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<broken@example.test>\r\nRCPT TO:<alice@example.test>\r\nBDAT 3 LAST\r\nabcRSET\r\nNOOP\r\n"))
 	f.Add(byte(1), []byte("EHLO x\r\nAUTH LOGIN\r\nYQ==\r\n*\r\nAUTH SCRAM-SHA-256 =\r\n\r\nETRN x\r\nVRFY a\r\nHELP\r\n"))
 	f.Add(byte(0), []byte("HELO x\r\nSTARTTLS\r\nEXPN\r\nBDAT 9\r\nxx"))
+	f.Add(byte(1), []byte("EHLO x\r\nAUTH PLAIN AGFsaWNlQGV4YW1wbGUudGVzdABwb3N0aG91c2U=\r\nVRFY grün SMTPUTF8\r\nEXPN staff\r\nMAIL FROM:<> HOLDFOR=5 BY=-1;NT MT-PRIORITY=-3 RET=FULL ENVID=a+3D BODY=BINARYMIME\r\nRCPT TO:<bob@example.test> NOTIFY=NEVER ORCPT=utf-8;\\x{FC} RRVS=2014-04-03T23:01:00Z;C\r\nDATA\r\nBDAT 1 LAST\r\n\x00"))
+	f.Add(byte(0), []byte("EHLO x\r\nETRN @example.net\r\nETRN #q\r\nXCLIENT ADDR=IPV6:::1\r\nMAIL FROM:<> REQUIRETLS\r\nMAIL FROM:<> HOLDUNTIL=2026-03-01T12:00:00Z MT-PRIORITY=9\r\n"))
 	f.Fuzz(func(t *testing.T, mode byte, input []byte) {
 		var logged bytes.Buffer
 		h := &house{}
 		s := New(Config{
-			Hostname: "mx.example.test", Mode: Mode(mode % 3), AllowPlaintextAuth: true,
+			Hostname: "mx.example.test", Mode: Mode(mode % 3), AllowPlaintextAuth: true, Desk: h, ETRN: []string{"example.net"},
 			Limits: Limits{MessageSize: 1000, Recipients: 5, Errors: 20},
 			Log:    slog.New(slog.NewTextHandler(&logged, nil)),
 		}, h)
