@@ -30,15 +30,16 @@ type peer struct {
 	t  *testing.T
 	ln net.Listener
 
-	ext      []string          // offered in EHLO
-	greeting string            // default "220 peer"
-	answers  map[string]string // by command prefix, upper case: a reply, or "hangup"
-	rcpt     func(addr string) string
-	tls      *tls.Config
-	badTLS   bool               // answers STARTTLS with 220 and then garbage
-	onData   func(n int) string // the reply after content; "" is 250
-	hangData bool               // hangs up in the middle of the content
-	judge    func(*got) string  // the reply to a message by what it is; "" asks onData
+	ext       []string          // offered in EHLO
+	greeting  string            // default "220 peer"
+	answers   map[string]string // by command prefix, upper case: a reply, or "hangup"
+	rcpt      func(addr string) string
+	tls       *tls.Config
+	badTLS    bool               // answers STARTTLS with 220 and then garbage
+	onData    func(n int) string // the reply after content; "" is 250
+	hangData  bool               // hangs up in the middle of the content
+	lastWords string             // with hangData: said before, or "stall": it does not hang up
+	judge     func(*got) string  // the reply to a message by what it is; "" asks onData
 
 	mu       sync.Mutex
 	conns    int
@@ -222,6 +223,12 @@ func (p *peer) serve(c net.Conn) {
 			w.Flush()
 			if p.hangData {
 				r.ReadString('\n')
+				if p.lastWords == "stall" {
+					<-p.t.Context().Done()
+				}
+				io.WriteString(c, p.lastWords)
+				c.(*net.TCPConn).CloseWrite()
+				io.CopyN(io.Discard, r, 1<<20)
 				return
 			}
 			data, err := readData(r)

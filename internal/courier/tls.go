@@ -169,6 +169,12 @@ func (c *Courier) startTLS(s *conn, began *time.Time) *failure {
 			// What was learnt in clear is forgotten (RFC 3207 section 4.2).
 			return c.ehlo(s)
 		}
+		if reply.Positive() || reply.Code == 421 {
+			// Out of step, or at an end: nothing can follow on this connection.
+			f := s.refused(reply)
+			f.tls = true
+			return f
+		}
 		why = fmt.Sprintf("the server refuses TLS (%d %s)", reply.Code, reply.Text())
 	}
 	c.tellTLS(s, tlspolicy.StartTLSNotSupported, why)

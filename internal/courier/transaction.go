@@ -45,10 +45,7 @@ func (x *transaction) run() {
 	x.began = time.Now()
 	x.s.w.ReadTimeout = x.c.opt.Timeouts.Mail
 	x.s.stage = classify.StageMail
-	if n := x.s.w.Buffered(); n > 0 {
-		// Words that nobody asked for: what follows would be taken for answers.
-		x.breakOff(&failure{outcome: x.s.outcome(450, status.Enhanced{Class: 4, Subject: 5, Detail: 0},
-			"The server spoke out of turn")})
+	if !x.inStep() {
 		return
 	}
 	if !x.fitContent() || !x.fit() || !x.fitExtensions() || len(x.rcpts) == 0 {
@@ -281,6 +278,13 @@ func (x *transaction) finish() {
 	if !ok {
 		return
 	}
+	if x.chunked && x.s.pipelining() && reply.Positive() && x.s.w.Buffered() > 0 {
+		// It may be the answer to an earlier command, and what follows the one to
+		// the message. (After DATA the 354 shows that it is not.)
+		x.final = true
+		x.inStep()
+		return
+	}
 	x.s.reset = reply.Code/100 != 2
 	o := x.s.replied(reply)
 	if o.Permanent() && o.Scope == classify.Recipient && len(x.accepted) > 1 && len(x.accepted) <= maxAlone {
@@ -300,6 +304,9 @@ func (x *transaction) transfer() bool {
 	in := blocks.Get().(*[]byte)
 	defer blocks.Put(in)
 	x.s.stage = classify.StageEndOfData
+	if !x.inStep() {
+		return false
+	}
 	r := x.content()
 	src, dst := (*in)[:blockSize], (*block)[:0]
 	stuff := newStuffer()
@@ -333,7 +340,7 @@ func (x *transaction) transfer() bool {
 
 func (x *transaction) ask(stage classify.Stage, line []byte) (smtp.Reply, bool) {
 	x.s.stage = stage
-	if !x.write(line) {
+	if !x.inStep() || !x.write(line) {
 		return smtp.Reply{}, false
 	}
 	return x.read(stage)
@@ -399,6 +406,18 @@ func fits(stage classify.Stage, code int) bool {
 		return false
 	}
 	return code < 300
+}
+
+// inStep reports whether all that the server said has been read. If not, what
+// follows would be taken for the answers to other commands: the connection ends.
+func (x *transaction) inStep() bool {
+	if x.s.w.Buffered() == 0 {
+		return true
+	}
+	f := &failure{outcome: x.s.outcome(450, status.Enhanced{Class: 4, Subject: 5, Detail: 0}, "The server spoke out of turn")}
+	f.outcome.Uncertain = x.final
+	x.breakOff(f)
+	return false
 }
 
 // lost ends the transaction with its connection.

@@ -1,0 +1,190 @@
+package courier
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"posthouse/internal/classify"
+	"posthouse/internal/dns"
+)
+
+// manners are the ways to send a message.
+var manners = map[string][]string{
+	"stepwise": {"SIZE"}, "pipelined": {"PIPELINING"}, "chunks": {"CHUNKING"}, "at once": {"PIPELINING", "CHUNKING"},
+}
+
+// Every flaw at every stage, in every manner of sending: nothing is taken for
+// success that is none, nothing is given up that may succeed, the outcome says
+// at what stage it was, and when the peer has recovered the message arrives.
+func TestEveryFailure(t *testing.T) {
+	stages := []classify.Stage{
+		classify.StageGreeting, classify.StageEHLO, classify.StageTLS, classify.StageMail,
+		classify.StageRcpt, classify.StageData, classify.StageEndOfData,
+	}
+	flaws := append(slices.Clone(lossy), twice, temporary, permanent, shuts)
+	certificate := selfSigned(t)
+	for name, ext := range manners {
+		for _, stage := range stages {
+			for _, f := range flaws {
+				if stage == classify.StageData && slices.Contains(ext, "CHUNKING") {
+					continue // there is no DATA
+				}
+				t.Run(fmt.Sprintf("%s/%s/%s", name, stage, f), func(t *testing.T) {
+					t.Parallel()
+					p := newFlawed(t, stage, f, ext...)
+					p.tls = certificate
+					testFailure(t, p)
+				})
+			}
+		}
+	}
+}
+
+func testFailure(t *testing.T, p *flawedPeer) {
+	stage, f := p.stage, p.flaw
+	c := courierTo(p)
+	defer p.wg.Wait()
+	defer p.ln.Close()
+	defer c.Close()
+	o := send(t, c, hello, "a@example.net")[0]
+	taken, acked, conns := p.counts()
+	if o.Sent() != (acked > 0) && !(acked > 0 && o.Uncertain) {
+		t.Fatalf("the outcome is %d %s, the peer has confirmed %d messages", o.Code, o.Text, acked)
+	}
+	want := expect(stage, f, slices.Contains(p.ext, "PIPELINING"), slices.Contains(p.ext, "CHUNKING"))
+	if want.any {
+		// Whether the answer too many has come already is chance.
+	} else if o.Sent() != want.sent || o.Permanent() != want.permanent || o.Uncertain != want.uncertain {
+		t.Errorf("sent %v, permanent %v, uncertain %v; want %+v: %+v", o.Sent(), o.Permanent(), o.Uncertain, want, o)
+	}
+	if !o.Sent() {
+		if o.Class == "" || o.Action == "" || o.Stage == "" || o.Text == "" || o.Host == "" {
+			t.Errorf("the outcome does not say enough: %+v", o)
+		}
+		if f == reset && o.Stage == classify.StageConnect {
+			// It came before the system said that the connection is there.
+		} else if stage != classify.StageTLS && f != twice && o.Stage != stage {
+			t.Errorf("stage %s: %+v", o.Stage, o)
+		}
+		if silent := slices.Contains(lossy, f); silent && !slices.Contains([]classify.Class{classify.NetworkFailure, classify.Protocol, classify.TLS}, o.Class) {
+			t.Errorf("class %s", o.Class)
+		}
+		if taken > 1 || conns > 2 {
+			t.Errorf("%d connections and %d messages in one attempt", conns, taken)
+		}
+	}
+	p.heal()
+	if o := send(t, c, hello, "a@example.net")[0]; !o.Sent() {
+		t.Errorf("after the peer has recovered: %d %s", o.Code, o.Text)
+	}
+	if again, _, _ := p.counts(); again > taken+1 || again > 2 {
+		t.Errorf("the peer got the message %d times", again)
+	}
+}
+
+type expected struct{ sent, permanent, uncertain, any bool }
+
+// expect is what a flaw at a stage should come to.
+func expect(stage classify.Stage, f flaw, pipelined, chunked bool) expected {
+	atOnce := pipelined && chunked // the content goes out with the commands
+	before := stage == classify.StageGreeting || stage == classify.StageEHLO
+	content := stage == classify.StageEndOfData || atOnce && (stage == classify.StageMail || stage == classify.StageRcpt)
+	switch {
+	case stage == classify.StageTLS:
+		// The alternative is to send in clear. Two answers to STARTTLS are one
+		// too many: in the handshake.
+		return expected{sent: true}
+	case f == permanent && stage == classify.StageEHLO:
+		return expected{sent: true} // an old server: HELO
+	case f == permanent:
+		return expected{permanent: !before}
+	case f == temporary, f == shuts:
+		return expected{}
+	case f == twice && stage == classify.StageEndOfData:
+		// After DATA the first answer is the one. To BDAT behind other commands it
+		// may be one too many, and is not believed.
+		return expected{sent: !atOnce, uncertain: atOnce}
+	case f == twice && atOnce && content:
+		return expected{any: true}
+	}
+	return expected{uncertain: content && !before}
+}
+
+// courierTo sends mail for example.net to a flawed peer, and is impatient where
+// it stalls.
+func courierTo(p *flawedPeer) *Courier {
+	const patience = 20 * time.Second
+	opt := Options{
+		Hostname: "us.example.test", Port: p.addr().Port(), Timeouts: Timeouts{Quit: time.Second, Greeting: patience, Mail: patience, DataInit: patience, DataDone: patience},
+		Resolver: &fakeDNS{
+			mx: map[string][]dns.MX{"example.net": {{Preference: 10, Host: "mx.example.net"}}},
+			ip: map[string][]netip.Addr{"mx.example.net": {p.addr().Addr()}},
+		},
+	}
+	if p.flaw == stall {
+		const soon = 100 * time.Millisecond
+		switch p.stage {
+		case classify.StageGreeting:
+			opt.Timeouts.Greeting = soon
+		case classify.StageData:
+			opt.Timeouts.DataInit = soon
+		case classify.StageEndOfData:
+			opt.Timeouts.DataDone = soon
+		default:
+			opt.Timeouts.Mail = soon
+		}
+	}
+	return New(opt)
+}
+
+// 450 and then 550: the first try is repeated, the second ends it.
+func TestTemporaryThenPermanent(t *testing.T) {
+	p := newPeer(t, "127.0.0.1:0", "PIPELINING")
+	n := 0
+	p.rcpt = func(string) string {
+		if n++; n == 1 {
+			return "450 4.2.1 busy"
+		}
+		return "550 5.1.1 no such user"
+	}
+	p.start()
+	c := newCourier(t, p)
+	if o := send(t, c, hello, "a@example.net")[0]; !o.Temporary() {
+		t.Errorf("%+v", o)
+	}
+	if o := send(t, c, hello, "a@example.net")[0]; !o.Permanent() || p.connections() != 1 {
+		t.Errorf("%+v over %d connections", o, p.connections())
+	}
+}
+
+// A server that has enough in the middle of the content may say why before it
+// hangs up; one that reads no more is given up in time.
+func TestFailureInContent(t *testing.T) {
+	big := strings.Repeat("a line of the content\r\n", 1<<19)
+	for words, want := range map[string]struct {
+		code  int
+		class classify.Class
+	}{
+		"552 5.3.4 enough\r\n":     {552, classify.MessageTooBig},
+		"421 4.3.2 going down\r\n": {421, classify.System},
+		"":                         {451, classify.NetworkFailure},
+		"stall":                    {451, classify.NetworkFailure},
+	} {
+		t.Run(strings.TrimSpace(words), func(t *testing.T) {
+			t.Parallel()
+			p := newPeer(t, "127.0.0.1:0", "PIPELINING")
+			p.lastWords = words
+			p.hangData = true
+			p.start()
+			c := newCourier(t, p, func(o *Options) { o.Timeouts.DataBlock = 200 * time.Millisecond })
+			o := send(t, c, big, "a@example.net")[0]
+			if o.Code != want.code || o.Class != want.class || o.Stage != classify.StageEndOfData || o.Uncertain {
+				t.Errorf("%+v", o)
+			}
+		})
+	}
+}

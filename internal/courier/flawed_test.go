@@ -1,0 +1,242 @@
+package courier
+
+import (
+	"bufio"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"posthouse/internal/classify"
+)
+
+// flaw is what a flawed peer does in place of its answer at one stage.
+type flaw string
+
+const (
+	hangUp    flaw = "hangs up"
+	reset     flaw = "resets"
+	stall     flaw = "stalls"
+	garbage   flaw = "talks nonsense"
+	mixed     flaw = "mixes codes in one reply"
+	endless   flaw = "never ends its reply"
+	longLine  flaw = "sends an endless line"
+	half      flaw = "sends half a reply"
+	misplaced flaw = "gives the answer to another command"
+	twice     flaw = "answers twice"
+	temporary flaw = "refuses for now"
+	permanent flaw = "refuses for good"
+	shuts     flaw = "shuts down"
+)
+
+// lossy are the flaws that end the dialogue without an answer.
+var lossy = []flaw{hangUp, reset, stall, garbage, mixed, endless, longLine, half, misplaced}
+
+// flawedPeer is a server that does everything well but one thing.
+type flawedPeer struct {
+	ln    net.Listener
+	ext   []string
+	tls   *tls.Config
+	stage classify.Stage
+
+	mu    sync.Mutex
+	flaw  flaw // "" once it is healed
+	taken int  // messages that came whole
+	acked int  // those of them that were answered with 250
+	conns int
+	wg    sync.WaitGroup
+}
+
+func newFlawed(t *testing.T, stage classify.Stage, f flaw, ext ...string) *flawedPeer {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &flawedPeer{ln: ln, ext: ext, stage: stage, flaw: f}
+	p.wg.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			p.mu.Lock()
+			p.conns++
+			p.mu.Unlock()
+			p.wg.Go(func() {
+				defer c.Close()
+				s := &flawedSession{p: p, c: c, in: bufio.NewReader(c), out: c}
+				s.serve()
+			})
+		}
+	})
+	return p
+}
+
+func (p *flawedPeer) addr() netip.AddrPort { return netip.MustParseAddrPort(p.ln.Addr().String()) }
+
+func (p *flawedPeer) heal() {
+	p.mu.Lock()
+	p.flaw = ""
+	p.mu.Unlock()
+}
+
+func (p *flawedPeer) counts() (taken, acked, conns int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.taken, p.acked, p.conns
+}
+
+type flawedSession struct {
+	p    *flawedPeer
+	c    net.Conn
+	in   *bufio.Reader
+	out  io.Writer
+	mail bool
+	rcpt bool
+}
+
+// say answers, or does what the flaw is. ok: the session goes on; good: the
+// answer was given as it should be.
+func (s *flawedSession) say(stage classify.Stage, answer string) (ok, good bool) {
+	s.p.mu.Lock()
+	f := s.p.flaw
+	s.p.mu.Unlock()
+	if stage != s.p.stage {
+		f = ""
+	}
+	text := answer + "\r\n"
+	switch f {
+	case "":
+		_, err := io.WriteString(s.out, text)
+		return err == nil, err == nil
+	case twice:
+		_, err := io.WriteString(s.out, text+text)
+		return err == nil, err == nil
+	case temporary:
+		_, err := io.WriteString(s.out, "450 4.2.0 not now\r\n")
+		return err == nil, false
+	case permanent:
+		_, err := io.WriteString(s.out, "554 5.7.1 never\r\n")
+		return err == nil, false
+	case reset:
+		s.c.(*net.TCPConn).SetLinger(0)
+		return false, false
+	case endless, longLine:
+		piece := "250-and on\r\n"
+		if f == longLine {
+			piece = strings.Repeat("on and on ", 1000)
+		}
+		for {
+			if _, err := io.WriteString(s.out, piece); err != nil {
+				return false, false
+			}
+		}
+	case hangUp:
+		return false, false
+	}
+	io.WriteString(s.out, map[flaw]string{
+		garbage: "what is it that you want\r\n", mixed: "250-one\r\n550 two\r\n", half: answer[:2], misplaced: "221 bye\r\n",
+		shuts: "421 4.3.2 shutting down\r\n",
+	}[f])
+	if f != half && f != shuts {
+		io.Copy(io.Discard, s.in) // until the other side has enough
+	}
+	return false, false
+}
+
+func (s *flawedSession) serve() {
+	if ok, _ := s.say(classify.StageGreeting, "220 peer.example"); !ok {
+		return
+	}
+	for {
+		line, err := s.in.ReadString('\n')
+		if err != nil {
+			return
+		}
+		if !s.command(strings.Fields(strings.ToUpper(line))) {
+			return
+		}
+	}
+}
+
+// command does one; false ends the session.
+func (s *flawedSession) command(words []string) (ok bool) {
+	if len(words) == 0 {
+		return false
+	}
+	var good bool
+	switch words[0] {
+	case "EHLO":
+		ok, _ = s.say(classify.StageEHLO, s.hello())
+	case "STARTTLS":
+		if ok, good = s.say(classify.StageTLS, "220 go on"); good {
+			c := tls.Server(s.c, s.p.tls)
+			if c.Handshake() != nil {
+				return false
+			}
+			s.in, s.out = bufio.NewReader(c), c
+		}
+	case "MAIL":
+		ok, s.mail = s.say(classify.StageMail, "250 2.1.0 ok")
+	case "RCPT":
+		if !s.mail {
+			_, err := io.WriteString(s.out, "503 5.5.1 no MAIL\r\n")
+			return err == nil
+		}
+		ok, s.rcpt = s.say(classify.StageRcpt, "250 2.1.5 ok")
+	case "DATA":
+		if !s.rcpt {
+			_, err := io.WriteString(s.out, "503 5.5.1 no RCPT\r\n")
+			return err == nil
+		}
+		if ok, good = s.say(classify.StageData, "354 go on"); good {
+			if _, err := readData(s.in); err != nil {
+				return false
+			}
+			return s.message()
+		}
+	case "BDAT":
+		n, _ := strconv.Atoi(words[1])
+		if _, err := io.CopyN(io.Discard, s.in, int64(n)); err != nil {
+			return false
+		}
+		if !s.rcpt {
+			_, err := io.WriteString(s.out, "503 5.5.1 no RCPT\r\n")
+			return err == nil
+		}
+		return s.message()
+	case "QUIT":
+		io.WriteString(s.out, "221 bye\r\n")
+		return false
+	default: // HELO, RSET
+		s.mail, s.rcpt = false, false
+		_, err := io.WriteString(s.out, "250 ok\r\n")
+		return err == nil
+	}
+	return ok
+}
+
+func (s *flawedSession) hello() string {
+	list := append([]string{"peer.example"}, s.p.ext...)
+	if s.p.tls != nil && s.out == io.Writer(s.c) {
+		list = append(list, "STARTTLS")
+	}
+	return "250-" + strings.Join(list[:len(list)-1], "\r\n250-") + "\r\n250 " + list[len(list)-1]
+}
+
+// message answers the content.
+func (s *flawedSession) message() bool {
+	s.mail, s.rcpt = false, false
+	s.p.mu.Lock()
+	s.p.taken++
+	if s.p.stage != classify.StageEndOfData || s.p.flaw == "" || s.p.flaw == twice {
+		s.p.acked++
+	}
+	s.p.mu.Unlock()
+	ok, _ := s.say(classify.StageEndOfData, "250 2.0.0 taken")
+	return ok
+}
