@@ -196,3 +196,63 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// naive takes every line with a dot for the end of a message, whatever the line
+// ends are.
+func naive(c net.Conn) {
+	defer c.Close()
+	say := func(s string) { c.Write([]byte(s + "\r\n")) }
+	say("220 mx.test ESMTP")
+	content := false
+	for r := bufio.NewScanner(c); r.Scan(); {
+		switch {
+		case content && r.Text() != ".":
+		case content:
+			content = false
+			say("250 2.0.0 Ok")
+		case r.Text() == "DATA":
+			content = true
+			say("354 Go on")
+		default:
+			say("250 2.0.0 Ok")
+		}
+	}
+}
+
+// A server that can be smuggled past is found.
+func TestFindsSmuggling(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go naive(c)
+		}
+	}()
+	cases, err := Cases()
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := &Target{Addr: map[string]string{"mx": l.Addr().String()}, Local: "bob@x.test"}
+	found := make(map[string]Outcome)
+	for _, c := range cases {
+		if c.File == "smuggling" {
+			r := target.runCase(t.Context(), c, "mx", nil)
+			found[c.Name] = r.Outcome
+		}
+	}
+	for name, want := range map[string]Outcome{
+		"DATA with <LF>.<LF>": Fail, "DATA with <LF>.<CRLF>": Fail, "DATA with <CRLF>.<LF>": Fail,
+		"A server waits for the true end": Fail, "DATA with <CR>.<CR>": Pass,
+	} {
+		if found[name] != want {
+			t.Errorf("%s: %q, want %s", name, found[name], want)
+		}
+	}
+}
