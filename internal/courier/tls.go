@@ -167,7 +167,14 @@ func (c *Courier) startTLS(s *conn, began *time.Time) *failure {
 			}
 			s.w.ReadTimeout = c.opt.Timeouts.Mail
 			// What was learnt in clear is forgotten (RFC 3207 section 4.2).
-			return c.ehlo(s)
+			f := c.ehlo(s)
+			if f != nil && !f.refused {
+				// In TLS 1.3 what the server objects to comes only with its first
+				// words (RFC 8446 section 4.4.2.4).
+				f.tls = true
+				f.outcome.Verdict = classify.TLS.Verdict(f.outcome.Code)
+			}
+			return f
 		}
 		if reply.Positive() || reply.Code == 421 {
 			// Out of step, or at an end: nothing can follow on this connection.
