@@ -31,19 +31,31 @@ func TestPosthouse(t *testing.T) {
 	t.Logf("%d cases: %d passed, %d skipped", len(cases), conformance.Count(results, conformance.Pass), conformance.Count(results, conformance.Skip))
 }
 
+// What strangers are asked to put up with, an early talker's wait among it, is
+// within the standards too.
+func TestPosthouseToStrangers(t *testing.T) {
+	t.Setenv("POSTHOUSE_LIMITS_TRUSTED", "192.0.2.1/32")
+	runAll(t, house(t), subjects(t, "hello", "lines", "order", "pipelining", "starttls"))
+}
+
 // Whatever is done about bare line ends, one message never becomes two.
 func TestPosthouseBareNewlines(t *testing.T) {
+	for _, choice := range []string{"normalise", "accept"} {
+		t.Run(choice, func(t *testing.T) {
+			t.Setenv("POSTHOUSE_SMTP_BARE_NEWLINES", choice)
+			runAll(t, house(t), subjects(t, "smuggling"))
+		})
+	}
+}
+
+// subjects are the cases of some files.
+func subjects(t *testing.T, names ...string) []*conformance.Case {
+	t.Helper()
 	cases, err := conformance.Cases()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cases = slices.DeleteFunc(cases, func(c *conformance.Case) bool { return c.File != "smuggling" })
-	for _, choice := range []string{"normalise", "accept"} {
-		t.Run(choice, func(t *testing.T) {
-			t.Setenv("POSTHOUSE_SMTP_BARE_NEWLINES", choice)
-			runAll(t, house(t), cases)
-		})
-	}
+	return slices.DeleteFunc(cases, func(c *conformance.Case) bool { return !slices.Contains(names, c.File) })
 }
 
 func runAll(t *testing.T, target *conformance.Target, cases []*conformance.Case) []conformance.Result {
