@@ -8,8 +8,14 @@ import (
 	"time"
 )
 
-// submit sends a message with parameters of MAIL and RCPT, and gives its id.
+// submit sends a letter with parameters of MAIL and RCPT, and gives its id.
 func submit(t *testing.T, h *House, from, token, mail string, rcpts ...string) (id string) {
+	t.Helper()
+	return submitMessage(t, h, from, mail, letter(from, token), rcpts...)
+}
+
+// submitMessage is submit for any message.
+func submitMessage(t *testing.T, h *House, from, mail string, msg []byte, rcpts ...string) (id string) {
 	t.Helper()
 	c, err := DialSMTP(h.Addr["submission"], from)
 	if err != nil {
@@ -27,7 +33,7 @@ func submit(t *testing.T, h *House, from, token, mail string, rcpts ...string) (
 		say(250, "RCPT TO:"+r)
 	}
 	say(354, "DATA")
-	if _, err := c.conn.Write(DotStuff(letter(from, token))); err != nil {
+	if _, err := c.conn.Write(DotStuff(msg)); err != nil {
 		t.Fatal(err)
 	}
 	_, reply, err := c.text.ReadResponse(250)

@@ -185,6 +185,7 @@ func TestPair(t *testing.T) {
 	t.Run("Greylisting", p.greylisting)
 	t.Run("HangUp", p.hangUp)
 	t.Run("Slow", p.slow)
+	t.Run("Internationalised", p.internationalised)
 	for _, h := range []*House{p.north, p.south} {
 		if out := h.Run("", "queue", "list", "--json"); strings.TrimSpace(out) != "[]" {
 			t.Errorf("%s still has a queue: %s", h.IP, out)
@@ -304,5 +305,33 @@ func (p *pair) slow(t *testing.T) {
 	awaitStory(t, p.north, id, "someone@slow.test", "queued", "relayed")
 	if n := slow.Taken()["slow"]; n != 1 {
 		t.Errorf("taken %d times", n)
+	}
+}
+
+// internationalised mail goes to a house that knows it, to an address in UTF-8,
+// and is returned where the next host does not know it (RFC 6531).
+func (p *pair) internationalised(t *testing.T) {
+	const params = "SMTPUTF8 BODY=8BITMIME"
+	NewSinkAt(t, net.JoinHostPort(greyIP, p.port), Habits{})
+	p.south.Run("", "alias", "add", "\u03b2ob@south.test", "bob@south.test")
+	msg := bytes.Replace(letter("alice@north.test", "utf8"), []byte("Subject: utf8"), []byte("Subject: \u03c0\u03b1\u03b8"), 1)
+	id := submitMessage(t, p.north, "alice@north.test", params, msg, "<\u03b2ob@south.test>")
+	awaitStory(t, p.north, id, "\u03b2ob@south.test", "queued", "relayed")
+	got := p.south.Await("bob@south.test", "HEADER X-Token utf8")
+	if !bytes.HasSuffix(got, msg) {
+		t.Errorf("the letter changed on the way: %.400q", got)
+	}
+	mustMatch(t, "second hop", receivedFields(got)[0], `^from mx\.north\.test .*with UTF8SMTPS .*for <\x{3b2}ob@south\.test>`)
+
+	id = submitMessage(t, p.north, "alice@north.test", params, msg, "<\u03b2@grey.test>")
+	story := awaitStory(t, p.north, id, "\u03b2@grey.test", "queued", "bounced", "reported")
+	mustMatch(t, "bounce", story[1].Detail["enhanced"], `^5\.6\.7$`)
+	report := string(p.north.Await("alice@north.test", `SUBJECT "Not delivered" TEXT "X-Token: utf8"`))
+	for _, pattern := range []string{
+		`(?m)^Content-Type: message/global-delivery-status\b`,
+		`(?m)^Final-Recipient: utf-8; ?\x{3b2}@grey\.test\r$`,
+		`(?m)^Status: 5\.6\.7\r$`,
+	} {
+		mustMatch(t, "report", report, pattern)
 	}
 }
