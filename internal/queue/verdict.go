@@ -47,7 +47,11 @@ func (c *change) repeated() []string {
 	if c.row == nil || c.row.uncertain == 0 {
 		return nil
 	}
-	return []string{"repeated", "possibly delivered " + strconv.Itoa(c.row.uncertain) + " times before"}
+	text := "possibly delivered before"
+	if n := c.row.uncertain; n > 1 {
+		text += ", " + strconv.Itoa(n) + " times"
+	}
+	return []string{"repeated", text}
 }
 
 // later is the later of two times.
