@@ -242,6 +242,16 @@ func (p *pair) oneOfThree(t *testing.T) {
 	if b := story[1]; b.Code != 550 || b.Detail["enhanced"] != "5.1.1" {
 		t.Errorf("bounced: %+v", b)
 	}
+	if b := story[1]; b.Detail["class"] != "bad-mailbox" || b.Detail["scope"] != "recipient" || b.Detail["action"] != "suppress" {
+		t.Errorf("bounced: %+v", b.Detail)
+	}
+	if out := p.north.Run("", "suppression", "list"); !strings.Contains(out, "<nobody@south.test>") || !strings.Contains(out, "bad-mailbox") {
+		t.Errorf("suppression list:\n%s", out)
+	}
+	p.north.Run("", "suppression", "remove", "nobody@south.test")
+	if _, errs, err := p.north.TryRun("", "suppression", "remove", "nobody@south.test"); err == nil || !strings.Contains(errs, "not found") {
+		t.Errorf("removed twice: %v %s", err, errs)
+	}
 	awaitStory(t, p.north, story[3].Detail["dsn"], "alice@north.test", "delivered")
 	dsn := string(p.north.Await("alice@north.test", "FROM mailer-daemon"))
 	for _, pattern := range []string{

@@ -10,6 +10,7 @@ import (
 
 	"posthouse/internal/journal"
 	"posthouse/internal/queue"
+	"posthouse/internal/suppress"
 )
 
 // Errors that keep their meaning over the API.
@@ -47,6 +48,11 @@ type API interface {
 	QueueEntry(ctx context.Context, id string) (queue.Entry, error)
 	// QueueDo retries, holds, releases or drops entries and tells how many.
 	QueueDo(ctx context.Context, verb QueueVerb, sel queue.Selector) (int, error)
+
+	// Suppressions lists addresses elsewhere that take no mail, those after the
+	// given one, at most MaxSuppressions.
+	Suppressions(ctx context.Context, after string) ([]suppress.Suppression, error)
+	RemoveSuppression(ctx context.Context, address string) error
 
 	// Route is the way of mail to a domain, with what is asked of its hosts.
 	Route(ctx context.Context, domain string) (Route, error)

@@ -11,6 +11,7 @@ import (
 	"posthouse/internal/dns"
 	"posthouse/internal/id"
 	"posthouse/internal/journal"
+	"posthouse/internal/kv"
 	"posthouse/internal/mailbox"
 	"posthouse/internal/queue"
 	"posthouse/internal/smtp"
@@ -23,6 +24,7 @@ type House struct {
 	Mailboxes *mailbox.Store
 	Queues    queue.Admin
 	Journal   *journal.Journal
+	DB        kv.Store // of the suppressions
 	Resolver  dns.Resolver
 	Router    Router
 }

@@ -85,7 +85,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.devCommand(), a.initCommand(), a.serveCommand(),
 		a.domainCommand(), a.accountCommand(), a.aliasCommand(),
-		a.queueCommand(), a.messageCommand(), a.routeCommand(), a.tlsrptCommand(),
+		a.queueCommand(), a.suppressionCommand(), a.messageCommand(), a.routeCommand(), a.tlsrptCommand(),
 		a.verifyCommand(), a.rebuildCommand(), a.versionCommand(),
 	)
 	return root

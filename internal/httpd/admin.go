@@ -119,6 +119,7 @@ func adminHandler(a admin.API, version string) http.Handler {
 	registerAccounts(api, a)
 	registerAliases(api, a)
 	registerQueue(api, a)
+	registerSuppressions(api, a)
 	registerTLSReports(api, a)
 	registerRoutes(api, a)
 	return mux

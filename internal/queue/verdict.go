@@ -74,7 +74,7 @@ func (c *change) suppressTx(tx kv.Tx) error {
 		return nil
 	}
 	c.event(journal.Suppressed, "class", string(c.o.Class))
-	return suppress.AddTx(tx, c.row.rcpt.To, suppress.Entry{
+	return suppress.AddTx(tx, c.row.rcpt.To, suppress.Suppression{
 		At: c.at, Class: c.o.Class, Rule: c.o.Rule, Code: c.o.Code, Text: cut(c.o.Text, maxResult), Host: c.o.Host, Message: c.e.msg.id(),
 	})
 }

@@ -216,6 +216,6 @@ func checkFormat(ctx context.Context, db kv.Store) error {
 func (g *ground) house(q queue.Admin, resolver dns.Resolver, router admin.Router) *admin.House {
 	return &admin.House{
 		Hostname: g.cfg.Hostname, Directory: g.directory, Mailboxes: g.mailboxes, Queues: q,
-		Journal: g.journal, Resolver: resolver, Router: router,
+		Journal: g.journal, DB: g.db, Resolver: resolver, Router: router,
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"posthouse/internal/smtp"
 )
 
-// Rows: address key -> Entry as JSON.
+// Rows: address key -> Suppression as JSON.
 const rowAddress = 'a'
 
 // Keep is how long an address stays on the list when nothing refreshes it:
@@ -30,8 +30,8 @@ const Partition = kv.Suppressions
 // ErrNotFound is the answer for an address that is not on the list.
 var ErrNotFound = errors.New("suppress: the address is not on the list")
 
-// Entry is one address with the reason.
-type Entry struct {
+// Suppression is one address with the reason.
+type Suppression struct {
 	Address string         `json:"address"`
 	At      time.Time      `json:"at"` // of the last refusal
 	Class   classify.Class `json:"class"`
@@ -48,7 +48,7 @@ func rowKey(a smtp.Address) kv.Key {
 
 // AddTx puts an address on the list as part of the caller's transaction, which
 // must cover Partition. What was known of it before is replaced.
-func AddTx(tx kv.Tx, a smtp.Address, e Entry) error {
+func AddTx(tx kv.Tx, a smtp.Address, e Suppression) error {
 	e.Address = a.String()
 	value, err := json.Marshal(&e)
 	if err != nil {
@@ -58,8 +58,8 @@ func AddTx(tx kv.Tx, a smtp.Address, e Entry) error {
 }
 
 // Get tells why an address is on the list; ErrNotFound when it is not.
-func Get(ctx context.Context, db kv.Store, a smtp.Address) (Entry, error) {
-	var e Entry
+func Get(ctx context.Context, db kv.Store, a smtp.Address) (Suppression, error) {
+	var e Suppression
 	err := db.View(ctx, func(r kv.Reader) error {
 		value, err := r.Get(rowKey(a))
 		if errors.Is(err, kv.ErrNotFound) {
@@ -75,7 +75,7 @@ func Get(ctx context.Context, db kv.Store, a smtp.Address) (Entry, error) {
 
 // List gives up to limit entries in the order of their addresses, those after
 // the given one; "" is from the start.
-func List(ctx context.Context, db kv.Store, after string, limit int) ([]Entry, error) {
+func List(ctx context.Context, db kv.Store, after string, limit int) ([]Suppression, error) {
 	prefix := kv.NewKey(Partition).Byte(rowAddress)
 	from := []byte(prefix)
 	if after != "" {
@@ -85,7 +85,7 @@ func List(ctx context.Context, db kv.Store, after string, limit int) ([]Entry, e
 		}
 		from = append(rowKey(a), 0)
 	}
-	var list []Entry
+	var list []Suppression
 	err := db.View(ctx, func(r kv.Reader) error {
 		list = nil
 		var bad error
@@ -93,7 +93,7 @@ func List(ctx context.Context, db kv.Store, after string, limit int) ([]Entry, e
 			if len(list) == limit {
 				return false
 			}
-			var e Entry
+			var e Suppression
 			if bad = json.Unmarshal(value, &e); bad != nil {
 				return false
 			}

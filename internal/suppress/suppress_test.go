@@ -24,7 +24,7 @@ func open(t *testing.T) kv.Store {
 	return db
 }
 
-func add(t *testing.T, db kv.Store, address string, e Entry) smtp.Address {
+func add(t *testing.T, db kv.Store, address string, e Suppression) smtp.Address {
 	t.Helper()
 	a, err := smtp.ParseAddress(address)
 	if err != nil {
@@ -41,9 +41,9 @@ func TestList(t *testing.T) {
 	db, ctx := open(t), context.Background()
 	now := time.Now().UTC().Truncate(time.Second)
 	for i := range 5 {
-		add(t, db, fmt.Sprintf("u%d@example.net", i), Entry{At: now, Class: classify.BadMailbox, Code: 550})
+		add(t, db, fmt.Sprintf("u%d@example.net", i), Suppression{At: now, Class: classify.BadMailbox, Code: 550})
 	}
-	u3 := add(t, db, "U3@EXAMPLE.net", Entry{At: now.Add(time.Hour), Class: classify.InactiveMailbox, Code: 550, Text: "closed"})
+	u3 := add(t, db, "U3@EXAMPLE.net", Suppression{At: now.Add(time.Hour), Class: classify.InactiveMailbox, Code: 550, Text: "closed"})
 	e, err := Get(ctx, db, u3)
 	if err != nil || e.Class != classify.InactiveMailbox || e.Text != "closed" || !e.At.Equal(now.Add(time.Hour)) {
 		t.Errorf("the later refusal is not what is remembered: %+v, %v", e, err)
@@ -78,8 +78,8 @@ func TestList(t *testing.T) {
 func TestExpire(t *testing.T) {
 	db, ctx := open(t), context.Background()
 	now := time.Now()
-	old := add(t, db, "old@example.net", Entry{At: now.Add(-Keep - time.Hour)})
-	young := add(t, db, "young@example.net", Entry{At: now.Add(-Keep + time.Hour)})
+	old := add(t, db, "old@example.net", Suppression{At: now.Add(-Keep - time.Hour)})
+	young := add(t, db, "young@example.net", Suppression{At: now.Add(-Keep + time.Hour)})
 	if err := Expire(ctx, db, now.Add(-Keep)); err != nil {
 		t.Fatal(err)
 	}
