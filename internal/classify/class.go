@@ -26,7 +26,7 @@ const (
 	TooManyConnections Class = "too-many-connections" //
 	TLS                Class = "tls"                  // handshake, certificate, or TLS wanted and not there
 	RelayDenied        Class = "relay-denied"         //
-	Login              Class = "login"                // a relay does not take our password
+	Login              Class = "login"                // a relay does not take our password, or a server wants one
 	NotSupported       Class = "not-supported"        // an extension that the message needs
 	Protocol           Class = "protocol"             // misunderstandings
 	System             Class = "system"               // the other server has troubles of its own
