@@ -51,6 +51,40 @@ func TestExitStatus(t *testing.T) {
 	}
 }
 
+// What a reply means can be asked without a house, also of rules of one's own.
+func TestExplain(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	write("rules.toml", "[[rule]]\nname = \"siesta\"\ntext = [\"siesta\"]\nclass = \"rate-limited\"\naction = \"stop-site\"\npause = \"2h\"\nsamples = [\"550 It is siesta\"]\n")
+	file := write("posthouse.toml", "hostname = \"mx.example.test\"\n[outbound]\nrules = \""+filepath.Join(dir, "rules.toml")+"\"\n")
+	for _, tt := range []struct {
+		args, want string
+		status     int
+	}{
+		{"550 5.1.1 No such user", "class   bad-mailbox\nscope   recipient\naction  suppress\n", 0},
+		{"550 siesta, no such user", "action  stop-site\npause   2h0m0s\nrule    siesta\n", 0},
+		{"250 ok", "not a reply that refuses", 2},
+	} {
+		out, errs, status := run(t, "", "queue", "explain", "--config", file, tt.args)
+		if status != tt.status || !strings.Contains(out+errs, tt.want) {
+			t.Errorf("%s: %d\n%s%s", tt.args, status, out, errs)
+		}
+	}
+	if out, errs, _ := run(t, "", "queue", "explain", "--config", file, "--stage", "greeting", "554 5.7.1 go away"); !strings.Contains(out, "retry-elsewhere") {
+		t.Errorf("%s%s", out, errs)
+	}
+	write("rules.toml", "[[rule]]\nname = \"x\"\nclass = \"weather\"\n")
+	if _, errs, status := run(t, "", "queue", "explain", "--config", file, "550 x"); status != 1 || !strings.Contains(errs, "posthouse.toml:3") || !strings.Contains(errs, "weather") {
+		t.Errorf("%d %s", status, errs)
+	}
+}
+
 // A wrong configuration is one error with file, line and key.
 func TestBadConfiguration(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "posthouse.toml")

@@ -177,7 +177,7 @@ func (b *builder) names() {
 		b.fail("class %q does not exist", r.class)
 	}
 	for _, s := range r.stages {
-		if !slices.Contains(stages, s) {
+		if !s.Valid() {
 			b.fail("stage %q does not exist", s)
 		}
 	}
@@ -269,7 +269,7 @@ func (b *builder) samples(list []string) {
 			s.stage = b.rule.stages[0]
 		}
 		rest := text
-		if word, after, _ := strings.Cut(text, " "); slices.Contains(stages, Stage(word)) {
+		if word, after, _ := strings.Cut(text, " "); Stage(word).Valid() {
 			s.stage, rest = Stage(word), after
 		}
 		reply, err := smtp.ParseReply(rest)

@@ -5,16 +5,19 @@
 // connections, no clock.
 package classify
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Verdict is what a reply, or a failure without one, means.
 type Verdict struct {
-	Class  Class
-	Scope  Scope
-	Action Action
-	Pause  time.Duration // with StopSite: for how long; 0 otherwise
-	Rule   string        // the name of the rule that decided; "" when none did
-	Hint   string        // for the sender, in plain words: what to do next
+	Class  Class         `json:"class"`
+	Scope  Scope         `json:"scope,omitempty"`
+	Action Action        `json:"action"`
+	Pause  time.Duration `json:"pause,omitempty"` // with StopSite: for how long; 0 otherwise
+	Rule   string        `json:"rule,omitempty"`  // the name of the rule that decided; "" when none did
+	Hint   string        `json:"hint,omitempty"`  // for the sender, in plain words: what to do next
 }
 
 // IsZero reports whether nothing was decided, as for mail that was taken.
@@ -67,6 +70,9 @@ const (
 )
 
 var stages = []Stage{StageConnect, StageGreeting, StageEHLO, StageTLS, StageAuth, StageMail, StageRcpt, StageData, StageEndOfData}
+
+// Valid reports whether there is such a stage.
+func (s Stage) Valid() bool { return slices.Contains(stages, s) }
 
 // aboutSession reports whether a reply at this stage speaks of the server, of us
 // or of the moment, and not of a message.

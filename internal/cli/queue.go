@@ -31,6 +31,7 @@ func (a *app) queueCommand() *cobra.Command {
 		a.listFlags(selectors(&cobra.Command{Use: "list", Short: "List the entries", Args: args(cobra.NoArgs),
 			RunE: func(c *cobra.Command, _ []string) error { return a.queueList(c, sel) }})),
 		a.listFlags(&cobra.Command{Use: "show ID", Short: "Show one entry with its attempts", Args: args(cobra.ExactArgs(1)), RunE: a.queueShow}),
+		a.explainCommand(),
 		change(admin.QueueRetry, "Try entries now"),
 		change(admin.QueueHold, "Keep entries from being tried"),
 		change(admin.QueueRelease, "Let held entries go on"),

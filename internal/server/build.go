@@ -20,7 +20,7 @@ import (
 
 // newCourier makes the courier of a configuration.
 func newCourier(cfg *config.Config, resolver dns.Resolver, outbound *outboundTLS, log *slog.Logger) (*courier.Courier, error) {
-	rules, err := replyRules(cfg)
+	rules, err := ReplyRules(cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -12,9 +12,9 @@ import (
 // maxRules bounds the file of rules, in bytes.
 const maxRules = 1 << 20
 
-// replyRules are what the replies of other servers mean: our own rules, and
+// ReplyRules are what the replies of other servers mean: our own rules, and
 // before them those of the configuration's file.
-func replyRules(cfg *config.Config) (*classify.Table, error) {
+func ReplyRules(cfg *config.Config) (*classify.Table, error) {
 	table, err := classify.Standard()
 	if err != nil || cfg.Outbound.Rules == "" {
 		return table, err

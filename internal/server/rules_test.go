@@ -19,7 +19,7 @@ func TestReplyRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := replyRules(cfg); err == nil || !strings.Contains(err.Error(), "posthouse.toml:2") {
+	if _, err := ReplyRules(cfg); err == nil || !strings.Contains(err.Error(), "posthouse.toml:2") {
 		t.Errorf("no file: %v", err)
 	}
 	write := func(text string) {
@@ -28,7 +28,7 @@ func TestReplyRules(t *testing.T) {
 		}
 	}
 	write("[[rule]]\nname = \"siesta\"\ncode = [\"5xx\"]\ntext = [\"siesta\"]\nclass = \"rate-limited\"\naction = \"retry\"\nsamples = [\"550 5.1.1 It is siesta\"]\n")
-	table, err := replyRules(cfg)
+	table, err := ReplyRules(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func TestReplyRules(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 	write("[[rule]]\nname = \"x\"\nclass = \"weather\"\n")
-	if _, err := replyRules(cfg); err == nil || !strings.Contains(err.Error(), "posthouse.toml:2") || !strings.Contains(err.Error(), "weather") {
+	if _, err := ReplyRules(cfg); err == nil || !strings.Contains(err.Error(), "posthouse.toml:2") || !strings.Contains(err.Error(), "weather") {
 		t.Errorf("a fault: %v", err)
 	}
 }
