@@ -64,7 +64,7 @@ func (d *delivery) run(ctx context.Context) {
 	began := time.Now()
 	s, err := d.c.pool.acquire(ctx, d.claim)
 	if err != nil {
-		d.last = &failure{outcome: Outcome{Code: 451, Enhanced: status.Enhanced{Class: 4, Subject: 3, Detail: 2}, Text: "Stopped while waiting for a connection"}}
+		d.last = &failure{outcome: FromError(status.New(451, 3, 2, "Stopped while waiting for a connection"))}
 		return
 	}
 	if waited := time.Since(began); waited > time.Millisecond {
@@ -94,8 +94,8 @@ func (d *delivery) call(ctx context.Context) {
 		defer d.c.probes.Delete(d.t.Route.Site)
 	}
 	if len(targets) == 0 {
-		d.last = &failure{outcome: Outcome{Code: 451, Enhanced: status.Enhanced{Class: 4, Subject: 4, Detail: 1},
-			Host: d.t.Route.Hosts[0].Name, Text: "No mail host could be reached a moment ago" + d.c.whyDead(d.t.Route)}}
+		d.last = &failure{outcome: FromError(status.New(451, 4, 1, "No mail host could be reached a moment ago"+d.c.whyDead(d.t.Route)))}
+		d.last.outcome.Host, d.last.outcome.Stage = d.t.Route.Hosts[0].Name, classify.StageConnect
 	}
 	for _, g := range targets {
 		if d.calls == maxCalls || d.sessions == maxSessions || ctx.Err() != nil {
@@ -143,7 +143,7 @@ func (d *delivery) call(ctx context.Context) {
 	}
 	d.c.pool.drop(d.claim)
 	if d.last == nil {
-		d.last = &failure{outcome: Outcome{Code: 451, Enhanced: status.Enhanced{Class: 4, Subject: 3, Detail: 2}, Text: "Stopped on this side"}}
+		d.last = &failure{outcome: FromError(status.New(451, 3, 2, "Stopped on this side"))}
 	}
 	d.onlyNow()
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"posthouse/internal/classify"
 	"posthouse/internal/dns"
 	"posthouse/internal/smtp"
 )
@@ -226,7 +227,8 @@ func TestAllHostsDead(t *testing.T) {
 	p.ln.Close()
 	for range 2 {
 		outs := send(t, c, hello, "a@example.net")
-		if !outs[0].Temporary() || outs[0].Enhanced.String() != "4.4.1" || !strings.Contains(outs[0].Text, "refused") {
+		if !outs[0].Temporary() || outs[0].Enhanced.String() != "4.4.1" || !strings.Contains(outs[0].Text, "refused") ||
+			outs[0].Class != classify.NetworkFailure || outs[0].Stage != classify.StageConnect {
 			t.Errorf("%+v", outs[0])
 		}
 	}
