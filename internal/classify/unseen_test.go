@@ -63,6 +63,17 @@ func TestUnseen(t *testing.T) {
 		{"rcpt 550 5.7.133 Sender not authenticated for group", PolicyRefused, Bounce},
 		{"rcpt 535 5.7.8 Authentication credentials invalid", Login, Bounce},
 		{"rcpt 550 Blocked by recipient policy", PolicyRefused, Bounce},
+		// A house of ours.
+		{"greeting 421 4.7.0 Too many connections, try again later", TooManyConnections, StopSite},
+		{"greeting 421 4.7.0 Too many connections from your network, try again later", TooManyConnections, StopSite},
+		{"greeting 421 4.7.0 Your address connects too often, try again in a minute", RateLimited, StopSite},
+		{"mail 421 4.7.0 Too many commands in one session", RateLimited, Retry},
+		{"rcpt 421 4.7.0 Too many unknown recipients", RateLimited, Retry},
+		{"rcpt 421 4.7.0 Too many errors", RateLimited, Retry},
+		{"rcpt 451 4.7.1 Greylisted: come again in 300 seconds", Greylisted, Retry},
+		{"rcpt 550 5.1.1 No such user here", BadMailbox, Suppress},
+		{"rcpt 452 4.2.2 The mailbox is full", MailboxFull, Retry},
+		{"end-of-data 550 5.6.11 The message has bare line feeds", ContentRejected, Bounce},
 		{"end-of-data 554 Transaction failed", ContentRejected, Bounce},
 	} {
 		if v := verdictOf(t, table, tt.reply); v.Class != tt.class || v.Action != tt.action {
