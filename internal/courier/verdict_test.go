@@ -85,6 +85,23 @@ func TestElsewhere(t *testing.T) {
 	}
 }
 
+// The same for servers that do not want the session at all.
+func TestElsewhereAfterTheGreeting(t *testing.T) {
+	for greeting, asks := range map[string]bool{
+		"554 5.7.1 go away": true, "421 4.3.2 shutting down": true, "521 no mail here": true,
+		"421 4.7.0 too many connections from your address": false, "421 4.7.0 [TSS04] temporarily deferred": false,
+	} {
+		p := newPeer(t, "127.0.0.1:0", "PIPELINING")
+		p.greeting = greeting
+		p.start()
+		q := newPeer(t, fmt.Sprintf("127.0.0.2:%d", p.addr().Port()), "PIPELINING").start()
+		o := send(t, twoHosts(t, p, q), hello, "a@example.net")[0]
+		if o.Sent() != asks || q.connections() > 0 != asks || !asks && o.Action != classify.StopSite {
+			t.Errorf("%q: %d %s %+v", greeting, o.Code, o.Text, o.Verdict)
+		}
+	}
+}
+
 // When the other host is not there, or no better, the outcome is a server's
 // words, not the failure to find another.
 func TestElsewhereInVain(t *testing.T) {
