@@ -55,16 +55,25 @@ type Host struct {
 	secure bool   // its addresses are authenticated
 }
 
-// Known is the cached route to a domain.
+// Known is the cached route to a domain, or to what Resolve takes in its place.
 func (c *Courier) Known(domain string) (*Route, bool) {
-	return c.routes.get(smtp.CanonicalDomain(domain))
+	return c.routes.get(routeKey(domain))
+}
+
+// routeKey is a domain in its canonical form; a URL stays as it is.
+func routeKey(domain string) string {
+	if strings.Contains(domain, "://") {
+		return domain
+	}
+	return smtp.CanonicalDomain(domain)
 }
 
 // Resolve finds the way to a domain: configured routes first, then the rules of
-// RFC 5321 section 5.1. Errors are *status.Error: the outcome for every
+// RFC 5321 section 5.1. In place of the domain may stand the URL of a relay, as
+// ParseRule takes it. Errors are *status.Error: the outcome for every
 // recipient at the domain.
 func (c *Courier) Resolve(ctx context.Context, domain string) (*Route, error) {
-	domain = smtp.CanonicalDomain(domain)
+	domain = routeKey(domain)
 	if r, ok := c.routes.get(domain); ok {
 		return r, nil
 	}
@@ -82,6 +91,13 @@ func (c *Courier) Resolve(ctx context.Context, domain string) (*Route, error) {
 }
 
 func (c *Courier) resolve(ctx context.Context, domain string) (*Route, time.Duration, error) {
+	if strings.Contains(domain, "://") {
+		rule, err := ParseRule("*", domain)
+		if err != nil {
+			return nil, 0, status.Wrap(err, 451, 4, 4, "The way that an operator chose cannot be read")
+		}
+		return c.resolveRelay(ctx, &rule.via)
+	}
 	for i := range c.opt.Routes {
 		if c.opt.Routes[i].match.Matches(domain) {
 			return c.resolveRelay(ctx, &c.opt.Routes[i].via)

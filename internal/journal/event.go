@@ -27,7 +27,8 @@ const (
 	Reported   Kind = "reported" // a DSN was sent for it; Detail["dsn"] is its id
 	Held       Kind = "held"
 	Released   Kind = "released"
-	Dropped    Kind = "dropped" // by an operator
+	Dropped    Kind = "dropped"  // by an operator
+	Rerouted   Kind = "rerouted" // by an operator: it goes another way
 )
 
 // Version of the form of events.

@@ -71,6 +71,13 @@ type Entry struct {
 	Attempts  int       `json:"attempts"`
 	Last      string    `json:"last_result,omitempty"`
 	Judgement           // of the last result
+	Site      string    `json:"site,omitempty"`   // the mail hosts, as far as they are known
+	Source    string    `json:"source,omitempty"` // that it leaves from
+	Priority  string    `json:"priority"`         // "urgent", "high", "normal", "low" or "last"
+	Via       string    `json:"via,omitempty"`    // where an operator sends it
+	// Why says what it waits for, Until until when, if that is known.
+	Why   string    `json:"why"`
+	Until time.Time `json:"until,omitzero"`
 	// Hint says what can be done about it, in plain words.
 	Hint    string    `json:"hint,omitempty"`
 	History []Attempt `json:"history,omitempty"` // only from Show
@@ -89,8 +96,56 @@ type Selector struct {
 	Domain    string
 	Below     bool // with Domain: the domains below it as well
 	Sender    string
+	Recipient string
 	ID        string // of an entry or of a message
 	OlderThan time.Duration
+	Site      string // as Sites names it, or one of its hosts
+	Source    string
+	State     State
+	Priority  string // as Entry.Priority
+}
+
+// Page is a part of a list: at most Limit entries (default and most 10,000) with
+// IDs after After.
+type Page struct {
+	After string
+	Limit int
+}
+
+// Site is the traffic with a set of mail hosts from one source.
+type Site struct {
+	Site   string `json:"site"`
+	Source string `json:"source,omitempty"`
+	Ready  int    `json:"ready"`  // entries that could go
+	Busy   int    `json:"busy"`   // attempts under way
+	Window int    `json:"window"` // attempts that there may be, and the most there ever may
+	Max    int    `json:"max"`
+	// Cut is when the window last shrank, CutWhy the answer that made it.
+	Cut    time.Time `json:"cut,omitzero"`
+	CutWhy string    `json:"cut_why,omitempty"`
+	// Fails is how often in a row it could not be used; nothing is tried before
+	// Until, and Why says what it said or what happened.
+	Fails int       `json:"fails,omitempty"`
+	Until time.Time `json:"until,omitzero"`
+	Why   string    `json:"why,omitempty"`
+	// Suspended is why an operator stopped the mail there.
+	Suspended string   `json:"suspended,omitempty"`
+	Limits    []string `json:"limits,omitempty"` // patterns of the limits it is under
+}
+
+// Suspension is an operator's stop to the mail for a domain or a site, the new
+// mail as well. One of Domain and Site is set.
+type Suspension struct {
+	Domain string    `json:"domain,omitempty"`
+	Site   string    `json:"site,omitempty"` // as Sites names it, or one of its hosts
+	Since  time.Time `json:"since"`
+	Why    string    `json:"why,omitempty"`
+}
+
+// Traffic is what goes where.
+type Traffic struct {
+	Sites     []Site       `json:"sites"` // in the order of their names
+	Suspended []Suspension `json:"suspended"`
 }
 
 // Enqueuer is the side of the queue that intake uses.
@@ -106,11 +161,22 @@ type Enqueuer interface {
 
 // Admin is the side that operators use.
 type Admin interface {
-	List(ctx context.Context, sel Selector) ([]Entry, error)
+	// List gives a page of the entries that a selector chooses, oldest first.
+	List(ctx context.Context, sel Selector, page Page) ([]Entry, error)
 	Show(ctx context.Context, entry string) (Entry, error)
 	Retry(ctx context.Context, sel Selector) (int, error)
 	Hold(ctx context.Context, sel Selector) (int, error)
 	Release(ctx context.Context, sel Selector) (int, error)
 	// Drop removes entries without a DSN.
 	Drop(ctx context.Context, sel Selector) (int, error)
+	// Reroute sends entries through a host, by a URL as in a configured route, or
+	// with "mx" by their domains again. It does not change when they are tried.
+	Reroute(ctx context.Context, sel Selector, to string) (int, error)
+	// Sites shows the traffic.
+	Sites(ctx context.Context) (Traffic, error)
+	// Suspend stops the mail for a domain or a site until Resume, which tells
+	// whether it was stopped. Senders are told of delays meanwhile, and old mail
+	// is returned.
+	Suspend(ctx context.Context, s Suspension) error
+	Resume(ctx context.Context, s Suspension) (bool, error)
 }

@@ -157,9 +157,11 @@ func (e *entry) leave() {
 	}
 }
 
-// dest is a domain with mail in the queue, one for all entries there.
+// dest is a domain with mail in the queue, one for all entries there that go the
+// same way.
 type dest struct {
 	name   string // canonical
+	via    string // a URL: the way that an operator chose
 	route  *courier.Route
 	lookup *lookup // under way, or put off
 	count  int     // entries
@@ -210,6 +212,8 @@ const (
 	bandLast // -4 to -9, and bulk below 0
 	bands
 )
+
+var bandNames = [bands]string{"urgent", "high", "normal", "low", "last"}
 
 func bandOf(stream envelope.Stream, p int) band {
 	if stream == envelope.Bulk {

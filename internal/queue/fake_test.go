@@ -469,7 +469,7 @@ func (h *house) kinds(to string) []journal.Kind {
 // empty checks that nothing is left of any message.
 func (h *house) empty() {
 	h.t.Helper()
-	list, err := h.q.List(context.Background(), Selector{})
+	list, err := h.q.List(context.Background(), Selector{}, Page{})
 	if err != nil || len(list) > 0 {
 		h.t.Errorf("left in the queue: %v, %v", list, err)
 	}
@@ -502,7 +502,7 @@ func (h *house) rows(want int) {
 
 func (h *house) list(sel Selector) []Entry {
 	h.t.Helper()
-	list, err := h.q.List(context.Background(), sel)
+	list, err := h.q.List(context.Background(), sel, Page{})
 	if err != nil {
 		h.t.Fatal(err)
 	}

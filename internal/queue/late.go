@@ -87,6 +87,9 @@ func (q *Queue) tellLate(late []*entry) {
 
 // lastWords is the outcome for an entry that waits in a line. Under q.mu.
 func (q *Queue) lastWords(e *entry) courier.Outcome {
+	if r := e.line.ready; r != nil && r.stop() != nil {
+		return r.stop().outcome()
+	}
 	if r := e.line.ready; r != nil && r.site.trouble.fails > 0 {
 		return r.site.trouble.last
 	}

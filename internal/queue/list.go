@@ -1,28 +1,77 @@
 package queue
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 
 	"posthouse/internal/kv"
 )
 
-// List gives the entries that a selector chooses, oldest first.
-func (q *Queue) List(ctx context.Context, sel Selector) ([]Entry, error) {
-	picked, err := q.pick(ctx, sel, alwaysTrue)
-	if err != nil {
+// maxPage is the most that List gives at once.
+const maxPage = 10_000
+
+// List is Admin's. However much there is, it remembers no more than two pages.
+func (q *Queue) List(ctx context.Context, sel Selector, page Page) ([]Entry, error) {
+	if err := q.load(ctx); err != nil {
 		return nil, err
 	}
-	byID(picked)
-	list := make([]Entry, 0, len(picked))
-	for len(picked) > 0 {
-		page := picked[:min(len(picked), 1000)]
-		picked = picked[len(page):]
-		if list, err = q.describe(ctx, list, page, false); err != nil {
+	limit := page.Limit
+	if limit <= 0 || limit > maxPage {
+		limit = maxPage
+	}
+	list := make([]Entry, 0, min(limit, 100))
+	for after := page.After; ; {
+		picked, err := q.page(ctx, q.matcher(sel), after, limit-len(list))
+		if err != nil {
 			return nil, err
 		}
+		if len(picked) == 0 {
+			return list, nil
+		}
+		last := picked[len(picked)-1]
+		after = last.id()
+		if m := q.matcher(sel); m.rcpt != "" {
+			if picked, err = q.confirm(ctx, m, picked); err != nil {
+				return nil, err
+			}
+		}
+		if list, err = q.describe(ctx, list, picked, false); err != nil || len(list) >= limit {
+			return list, err
+		}
 	}
-	return list, nil
+}
+
+// page gives the first entries after an ID that match in memory.
+func (q *Queue) page(ctx context.Context, m *matcher, after string, limit int) ([]*entry, error) {
+	var least *entry // those before it are on earlier pages
+	if msg, n, ok := parseEntryID(after); ok {
+		key, _ := msg.Pack()
+		least = &entry{msg: &message{key: key}, n: n}
+	}
+	var picked []*entry
+	var most *entry // those after it are on later pages
+	err := q.look(ctx, m, func(e *entry) {
+		if least != nil && compareKeys(e, least) <= 0 || most != nil && compareKeys(e, most) >= 0 {
+			return
+		}
+		if picked = append(picked, e); len(picked) >= 2*limit {
+			byID(picked)
+			picked = picked[:limit]
+			most = picked[limit-1]
+		}
+	})
+	byID(picked)
+	return picked[:min(len(picked), limit)], err
+}
+
+// compareKeys is compareIDs for an entry that is not in the schedule.
+func compareKeys(a, b *entry) int {
+	if c := bytes.Compare(a.msg.key[:], b.msg.key[:]); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.n, b.n)
 }
 
 // Show gives one entry with its history; ErrNotFound.
@@ -94,6 +143,11 @@ func (q *Queue) describeOne(e *entry, row *row, history bool) (Entry, bool) {
 	if e.is(fSender) {
 		d.Last = "Held by its sender until its time"
 	}
+	d.Source, d.Priority, d.Via = q.sourceName(m.source), bandNames[m.band], redacted(e.dest.via)
+	if e.dest.route != nil {
+		d.Site = e.dest.route.Site
+	}
+	d.Why, d.Until = q.why(e)
 	if history {
 		d.History = row.history
 	}

@@ -26,7 +26,10 @@ func (q *Queue) load(ctx context.Context) error {
 	}
 	q.phase = phaseLoading
 	q.mu.Unlock()
-	err := q.loadShards(ctx)
+	err := q.loadSuspensions(ctx)
+	if err == nil {
+		err = q.loadShards(ctx)
+	}
 	if err == nil {
 		err = q.opt.DB.Sync(ctx)
 	}
@@ -73,6 +76,7 @@ func (q *Queue) forgetAll() {
 	clear(q.sites)
 	clear(q.dests)
 	clear(q.meters)
+	clear(q.suspended)
 	q.depth = [4]int{}
 	q.turns, q.crowd, q.timers, q.alarms, q.asking, q.early = turns{}, nil, nil, nil, nil, nil
 }

@@ -13,20 +13,36 @@ type lookup struct {
 	trouble trouble
 }
 
-// destOf is a domain's, one for all entries there. Under q.mu.
-func (q *Queue) destOf(name string) *dest {
-	d := q.dests[name]
+// destOf is a domain's with a way, one for all such entries. Under q.mu.
+func (q *Queue) destOf(name, via string) *dest {
+	key := destKey(name, via)
+	d := q.dests[key]
 	if d == nil {
-		d = &dest{name: name}
-		q.dests[name] = d
+		d = &dest{name: name, via: via}
+		q.dests[key] = d
 	}
 	return d
 }
 
+func destKey(name, via string) string {
+	if via == "" {
+		return name
+	}
+	return name + " " + via
+}
+
+// target is what the courier is asked for.
+func (d *dest) target() string {
+	if d.via != "" {
+		return d.via
+	}
+	return d.name
+}
+
 // forgetDest drops a domain without entries. Under q.mu.
 func (q *Queue) forgetDest(d *dest) {
-	if d.count == 0 && (d.lookup == nil || !d.lookup.asking) && q.dests[d.name] == d {
-		delete(q.dests, d.name)
+	if d.count == 0 && (d.lookup == nil || !d.lookup.asking) && q.dests[destKey(d.name, d.via)] == d {
+		delete(q.dests, destKey(d.name, d.via))
 	}
 }
 
@@ -34,7 +50,7 @@ func (q *Queue) forgetDest(d *dest) {
 // does not vouch for any more is used until it has been asked again; nil: nothing
 // is known. Under q.mu.
 func (q *Queue) routeOf(d *dest) *courier.Route {
-	if r, ok := q.opt.Courier.Known(d.name); ok {
+	if r, ok := q.opt.Courier.Known(d.target()); ok {
 		d.route = r
 	} else if d.route != nil {
 		q.ask(d)
@@ -50,7 +66,7 @@ func (q *Queue) find(e *entry) {
 	}
 	// While it is being looked up the others wait, and e goes with them.
 	if l := e.dest.lookup; l == nil || !l.asking {
-		if r, ok := q.opt.Courier.Known(e.dest.name); ok {
+		if r, ok := q.opt.Courier.Known(e.dest.target()); ok {
 			e.dest.route = r
 			q.assign(e, r)
 			return
@@ -98,7 +114,7 @@ func (q *Queue) resolve() {
 // lookUp finds the way to a domain for all who wait for it.
 func (q *Queue) lookUp(l *lookup) {
 	began := q.opt.Clock.Now()
-	route, err := q.opt.Courier.Resolve(q.hard, l.dest.name)
+	route, err := q.opt.Courier.Resolve(q.hard, l.dest.target())
 	var out courier.Outcome
 	if err != nil {
 		out = courier.FromError(err)

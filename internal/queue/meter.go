@@ -65,7 +65,7 @@ func (q *Queue) limited(r *ready, now moment) bool {
 }
 
 // readyOf gives the queue of a site for a domain: domains with limits of their
-// own do not share one. Under q.mu.
+// own, or that are suspended, do not share one. Under q.mu.
 func (q *Queue) readyOf(s *site, d *dest, route *courier.Route) *ready {
 	var own []string
 	for i := range q.opt.Limits {
@@ -73,13 +73,17 @@ func (q *Queue) readyOf(s *site, d *dest, route *courier.Route) *ready {
 			own = append(own, strconv.Itoa(i))
 		}
 	}
+	stop := q.suspended["d"+d.name]
+	if stop != nil {
+		own = append(own, d.name)
+	}
 	limits := strings.Join(own, " ")
 	for _, r := range s.queues {
 		if r.limits == limits {
 			return r
 		}
 	}
-	r := &ready{site: s, limits: limits}
+	r := &ready{site: s, limits: limits, suspended: stop}
 	for b := range r.lines {
 		r.lines[b].ready = r
 	}
@@ -132,16 +136,14 @@ func (q *Queue) measure(r *ready, d *dest, route *courier.Route) {
 // maxMeters is how many meters may be kept for the sake of a rate that was used.
 const maxMeters = 10_000
 
-// unmeasure takes the queues of a site that is forgotten from their meters.
+// unmeasure takes a ready queue that is not needed any more from its meters.
 // Under q.mu.
-func (q *Queue) unmeasure(s *site) {
+func (q *Queue) unmeasure(r *ready) {
 	now := q.now()
 	idle := func(m *meter) bool { return m.uses == 0 && (m.next <= now || len(q.meters) > maxMeters) }
-	for _, r := range s.queues {
-		for _, m := range r.meters {
-			if m.uses--; idle(m) {
-				delete(q.meters, m.key)
-			}
+	for _, m := range r.meters {
+		if m.uses--; idle(m) {
+			delete(q.meters, m.key)
 		}
 	}
 	if len(q.meters) > maxMeters {

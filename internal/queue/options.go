@@ -54,7 +54,9 @@ type Options struct {
 
 // Courier is what the queue needs of package courier.
 type Courier interface {
-	// Known is the way to a domain, if it need not be looked up.
+	// Known is the way to a domain, if it need not be looked up. In place of a
+	// domain, here and in Resolve, may stand the URL of a host that all is to go
+	// through: "smtp://host:25".
 	Known(domain string) (*courier.Route, bool)
 	// Resolve finds the way to a domain. Errors are *status.Error: the outcome
 	// for every recipient there.

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
 	"posthouse/internal/id"
+	"posthouse/internal/kv"
 	"posthouse/internal/smtp"
 )
 
@@ -20,10 +22,25 @@ type matcher struct {
 	msg    id.Packed
 	n      int  // recipient; -1: all of the message
 	never  bool // an ID that is none
+	rcpt   string
+	source uint16
 }
 
 func (q *Queue) matcher(sel Selector) *matcher {
 	m := &matcher{sel: sel, n: -1}
+	if sel.Recipient != "" {
+		a, err := smtp.ParseAddress(strings.Trim(sel.Recipient, "<>"))
+		if m.never = err != nil; !m.never {
+			m.rcpt, m.domain = a.Key(), smtp.CanonicalDomain(a.Domain)
+			m.never = sel.Domain != "" && smtp.CanonicalDomain(sel.Domain) != m.domain
+		}
+		m.sel.Below, sel.Domain = false, ""
+	}
+	if sel.Source != "" {
+		named := func(s Source) bool { return s.Name == sel.Source }
+		m.source = uint16(slices.IndexFunc(q.opt.Sources, named) + 1)
+		m.never = m.never || m.source == 0
+	}
 	if sel.Domain != "" {
 		m.domain = smtp.CanonicalDomain(sel.Domain)
 	}
@@ -43,7 +60,7 @@ func (q *Queue) matcher(sel Selector) *matcher {
 			msg, m.n = id.ID(sel.ID), -1
 		}
 		m.msg, ok = msg.Pack()
-		m.never = !ok
+		m.never = m.never || !ok
 	}
 	return m
 }
@@ -55,7 +72,11 @@ func (m *matcher) matches(e *entry) bool {
 		m.domain != "" && e.dest.name != m.domain && !(m.sel.Below && strings.HasSuffix(e.dest.name, "."+m.domain)),
 		m.sel.Sender != "" && m.sender != e.msg.sender,
 		m.before != 0 && e.msg.created > m.before,
-		m.n >= 0 && m.n != int(e.n):
+		m.n >= 0 && m.n != int(e.n),
+		m.source != 0 && m.source != e.msg.source,
+		m.sel.State != "" && m.sel.State != stateNames[e.state],
+		m.sel.Priority != "" && m.sel.Priority != bandNames[e.msg.band],
+		m.sel.Site != "" && (e.dest.route == nil || !siteIs(e.dest.route.Site, m.sel.Site)):
 		return false
 	}
 	return true
@@ -64,19 +85,47 @@ func (m *matcher) matches(e *entry) bool {
 // pickPause is after how many messages operators let the queue go on.
 const pickPause = 2000
 
-// pick gives the entries that a selector and a condition choose, those of one
-// partition together. The queue works meanwhile, so they are what they were when
-// they were looked at.
+// siteIs reports whether a site is the one that an operator names: by all its
+// hosts, or by one of them.
+func siteIs(site, named string) bool {
+	if strings.EqualFold(site, named) {
+		return true
+	}
+	hosts, _, _ := strings.Cut(site, " (") // what is asked of their TLS
+	for host := range strings.SplitSeq(hosts, ",") {
+		if strings.EqualFold(host, strings.TrimSuffix(named, ".")) {
+			return true
+		}
+	}
+	return false
+}
+
+// pick gives the entries that a selector and a condition choose. The queue works
+// meanwhile, so they are what they were when they were looked at.
 func (q *Queue) pick(ctx context.Context, sel Selector, also func(*entry) bool) ([]*entry, error) {
 	if err := q.load(ctx); err != nil {
 		return nil, err
 	}
-	m := q.matcher(sel)
 	var picked []*entry
+	m := q.matcher(sel)
+	err := q.look(ctx, m, func(e *entry) {
+		if also(e) {
+			picked = append(picked, e)
+		}
+	})
+	if err == nil && m.rcpt != "" {
+		picked, err = q.confirm(ctx, m, picked)
+	}
+	return picked, err
+}
+
+// look calls fn under q.mu for the entries that match in memory, and lets the
+// queue go on in between.
+func (q *Queue) look(ctx context.Context, m *matcher, fn func(*entry)) error {
 	look := func(msg *message) {
 		for i := range msg.list {
-			if e := &msg.list[i]; m.matches(e) && also(e) {
-				picked = append(picked, e)
+			if e := &msg.list[i]; m.matches(e) {
+				fn(e)
 			}
 		}
 	}
@@ -84,7 +133,7 @@ func (q *Queue) pick(ctx context.Context, sel Selector, also func(*entry) bool) 
 	defer q.mu.Unlock()
 	switch {
 	case m.never:
-	case sel.ID != "":
+	case m.sel.ID != "":
 		if msg := q.messages[m.msg]; msg != nil {
 			look(msg)
 		}
@@ -97,22 +146,51 @@ func (q *Queue) pick(ctx context.Context, sel Selector, also func(*entry) bool) 
 				err := ctx.Err()
 				q.mu.Lock()
 				if err != nil {
-					return nil, err
+					return err
 				}
 			}
 		}
 	}
-	return picked, nil
+	return nil
+}
+
+// confirm leaves those whose recipient is the one that is looked for: only their
+// domains are in memory.
+func (q *Queue) confirm(ctx context.Context, m *matcher, list []*entry) ([]*entry, error) {
+	out := list[:0]
+	for len(list) > 0 {
+		page := list[:min(len(list), pickPause)]
+		list = list[len(page):]
+		err := q.opt.DB.View(ctx, func(r kv.Reader) error {
+			for _, e := range page {
+				row, err := getRow(r, e.msg.id(), e.n)
+				switch {
+				case errors.Is(err, kv.ErrNotFound):
+				case err != nil:
+					return err
+				case row.rcpt.To.Key() == m.rcpt:
+					out = append(out, e)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // byID sorts entries by their IDs, which is by age.
 func byID(list []*entry) {
-	slices.SortFunc(list, func(a, b *entry) int {
-		if a.msg == b.msg {
-			return cmp.Compare(a.n, b.n)
-		}
-		return bytes.Compare(a.msg.key[:], b.msg.key[:])
-	})
+	slices.SortFunc(list, compareIDs)
+}
+
+func compareIDs(a, b *entry) int {
+	if a.msg == b.msg {
+		return cmp.Compare(a.n, b.n)
+	}
+	return bytes.Compare(a.msg.key[:], b.msg.key[:])
 }
 
 // byShard sorts entries so that those of one partition are together.

@@ -138,6 +138,8 @@ func (q *Queue) nextJob() *job {
 func (q *Queue) mayBegin(r *ready, now moment) bool {
 	s := r.site
 	switch {
+	case r.stop() != nil:
+		return false // until it is resumed
 	case s.trouble.fails > 0 && now < s.trouble.until:
 		q.wakeSite(s, s.trouble.until)
 		return false
@@ -185,6 +187,11 @@ func (q *Queue) take(r *ready, now moment) *job {
 			// What was known of the domain has changed.
 			e.leave()
 			q.find(e)
+			continue
+		}
+		if right := q.readyOf(r.site, e.dest, route); right != r {
+			e.leave()
+			q.assign(e, route)
 			continue
 		}
 		j := &job{msg: e.msg, ready: r, route: route, began: now, probe: r.site.trouble.fails > 0}

@@ -37,24 +37,25 @@ type Queue struct {
 	// memory changes in the order of the store.
 	order sync.RWMutex
 
-	mu       sync.Mutex
-	phase    phase
-	early    []*Message // came while loading
-	messages map[id.Packed]*message
-	dests    map[string]*dest
-	domains  map[string]string // spellings of domains, canonical
-	timers   timers
-	alarms   alarms
-	sites    map[siteKey]*site
-	meters   map[string]*meter
-	turns    turns
-	crowd    []*ready // those that would have another lane if there were more
-	lanes    int
-	asking   []*lookup // not begun
-	resolves int
-	kept     int
-	depth    [4]int // entries by state
-	paused   bool   // the store does not take outcomes
+	mu        sync.Mutex
+	phase     phase
+	early     []*Message // came while loading
+	messages  map[id.Packed]*message
+	dests     map[string]*dest
+	domains   map[string]string // spellings of domains, canonical
+	timers    timers
+	alarms    alarms
+	sites     map[siteKey]*site
+	meters    map[string]*meter
+	suspended map[string]*Suspension // by the ends of their keys
+	turns     turns
+	crowd     []*ready // those that would have another lane if there were more
+	lanes     int
+	asking    []*lookup // not begun
+	resolves  int
+	kept      int
+	depth     [4]int // entries by state
+	paused    bool   // the store does not take outcomes
 
 	loading sync.Mutex
 	earlier chan struct{}
@@ -84,16 +85,17 @@ const (
 func New(opt Options) *Queue {
 	opt.setDefaults()
 	q := &Queue{
-		opt:      opt,
-		seed:     maphash.MakeSeed(),
-		messages: make(map[id.Packed]*message),
-		dests:    make(map[string]*dest),
-		domains:  make(map[string]string),
-		sites:    make(map[siteKey]*site),
-		meters:   make(map[string]*meter),
-		earlier:  make(chan struct{}, 1),
-		results:  make(chan *result, maxResults),
-		reports:  make(chan struct{}, maxReports),
+		opt:       opt,
+		seed:      maphash.MakeSeed(),
+		messages:  make(map[id.Packed]*message),
+		dests:     make(map[string]*dest),
+		domains:   make(map[string]string),
+		sites:     make(map[siteKey]*site),
+		meters:    make(map[string]*meter),
+		suspended: make(map[string]*Suspension),
+		earlier:   make(chan struct{}, 1),
+		results:   make(chan *result, maxResults),
+		reports:   make(chan struct{}, maxReports),
 	}
 	if opt.Courier != nil {
 		q.perSite, q.total = opt.Courier.Limits()

@@ -2,17 +2,14 @@ package queue
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"posthouse/internal/blob"
 	"posthouse/internal/courier"
-	"posthouse/internal/envelope"
 	"posthouse/internal/id"
 	"posthouse/internal/kv"
 	"posthouse/internal/smtp"
@@ -81,93 +78,6 @@ func parseEntryID(s string) (msg id.ID, n uint16, ok bool) {
 	return id.ID(m), uint16(v), true
 }
 
-// head is the part of a message row that the schedule keeps in memory.
-type head struct {
-	from    smtp.Address
-	body    blob.Ref
-	size    int64
-	created time.Time
-	expires time.Time
-	// What decides its turn and its source.
-	stream   envelope.Stream
-	priority int
-	// notice is when its sender is told that it takes long; zero is some time
-	// after created, as configured.
-	notice time.Time
-}
-
-var streams = []envelope.Stream{envelope.Person, envelope.Transactional, envelope.Bulk}
-
-// rest is the other part, as JSON.
-type rest struct {
-	Envelope  envelope.Envelope `json:"env"`
-	Skip      int64             `json:"skip,omitempty"`
-	EightBit  bool              `json:"eight,omitempty"`
-	UTF8      bool              `json:"utf8,omitempty"`
-	BareLines bool              `json:"bare,omitempty"`
-	MessageID string            `json:"mid,omitempty"`
-}
-
-func encodeMessage(h *head, m *Message) ([]byte, error) {
-	r := rest{Envelope: *m.Envelope, Skip: m.Skip, EightBit: m.EightBit, UTF8: m.UTF8, BareLines: m.BareLines, MessageID: m.MessageID}
-	r.Envelope.Rcpts = nil
-	text, err := json.Marshal(&r)
-	if err != nil {
-		return nil, err
-	}
-	b := make([]byte, 0, 128+len(text))
-	b = append(b, messageVersion)
-	b = h.body.Append(b)
-	b = binary.AppendVarint(b, h.size)
-	b = appendTime(b, h.created)
-	b = appendTime(b, h.expires)
-	b = appendString(b, h.from.Local)
-	b = appendString(b, h.from.Domain)
-	b = append(b, byte(max(slices.Index(streams, h.stream), 0)))
-	b = binary.AppendVarint(b, int64(h.priority))
-	b = appendTime(b, h.notice)
-	return append(b, text...), nil
-}
-
-func decodeHead(b []byte) (h head, text []byte, err error) {
-	d := decoder{b: b}
-	version := d.byte()
-	if version < 1 || version > messageVersion {
-		return head{}, nil, errRow
-	}
-	h.body = d.ref()
-	h.size = d.varint()
-	h.created, h.expires = d.time(), d.time()
-	h.from = smtp.Address{Local: d.string(), Domain: d.string()}
-	h.stream = envelope.Person
-	if version > 1 {
-		h.stream = streams[min(int(d.byte()), len(streams)-1)]
-		h.priority = int(d.varint())
-	}
-	if version > 2 {
-		h.notice = d.time()
-	}
-	if d.bad {
-		return head{}, nil, errRow
-	}
-	return h, d.b, nil
-}
-
-func decodeMessage(b []byte) (*Message, error) {
-	h, text, err := decodeHead(b)
-	if err != nil {
-		return nil, err
-	}
-	var r rest
-	if err := json.Unmarshal(text, &r); err != nil {
-		return nil, fmt.Errorf("%w: %w", errRow, err)
-	}
-	return &Message{
-		Envelope: &r.Envelope, Body: h.body, Skip: r.Skip, Size: h.size,
-		EightBit: r.EightBit, UTF8: r.UTF8, BareLines: r.BareLines, MessageID: r.MessageID,
-	}, nil
-}
-
 // row is an entry row.
 type row struct {
 	rcpt     Rcpt
@@ -179,7 +89,8 @@ type row struct {
 	// The last outcome, for the final report.
 	last      courier.Outcome // Code, Enhanced, Text, Remote, Host and the verdict only
 	history   []Attempt
-	uncertain int // tries after which nobody knows whether the message was taken
+	uncertain int    // tries after which nobody knows whether the message was taken
+	via       string // a URL: where an operator sends it; "" is by its domain
 }
 
 var stateCodes = map[State]byte{Ready: 'r', Waiting: 'w', Held: 'h'}
@@ -189,6 +100,7 @@ const (
 	flagDrop = 1 << iota
 	flagNotified
 	flagRemote
+	flagVia
 )
 
 func (r *row) encode() []byte {
@@ -202,6 +114,9 @@ func (r *row) encode() []byte {
 	}
 	if r.last.Remote {
 		flags |= flagRemote
+	}
+	if r.via != "" {
+		flags |= flagVia
 	}
 	b = append(b, rowVersion, stateCodes[r.state], flags)
 	b = binary.AppendUvarint(b, uint64(r.attempts))
@@ -227,6 +142,9 @@ func (r *row) encode() []byte {
 	if !r.rcpt.RRVS.IsZero() {
 		b = appendField(b, fieldRRVS, r.appendRRVS(nil))
 	}
+	if r.via != "" {
+		b = appendField(b, fieldVia, []byte(r.via))
+	}
 	return b
 }
 
@@ -235,6 +153,7 @@ func (r *row) encode() []byte {
 const (
 	fieldVerdicts = 'v'
 	fieldRRVS     = 'r'
+	fieldVia      = '>'
 )
 
 func appendField(b []byte, field byte, value []byte) []byte {
@@ -250,6 +169,8 @@ func (r *row) readFields(d *decoder) {
 			r.readVerdicts([]byte(value))
 		case fieldRRVS:
 			r.readRRVS([]byte(value))
+		case fieldVia:
+			r.via = value
 		}
 	}
 }
@@ -274,7 +195,7 @@ func decodeRow(b []byte, short bool) (*row, error) {
 	r.drop, r.notified = flags&flagDrop != 0, flags&flagNotified != 0
 	r.attempts = int(d.uvarint())
 	r.next = d.time()
-	if short {
+	if short && flags&flagVia == 0 {
 		d.skip()
 		r.rcpt.To.Domain, r.rcpt.Prepend = d.string(), d.string()
 		if d.bad || r.state == "" {

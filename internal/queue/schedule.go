@@ -64,7 +64,7 @@ func (q *Queue) add(f *fresh) {
 	for i, r := range f.rows {
 		e := &m.list[i]
 		*e = entry{
-			msg: m, dest: q.destOf(q.intern(r.rcpt.To)), due: momentOf(r.next), timer: -1, prepend: hash32(r.rcpt.Prepend),
+			msg: m, dest: q.destOf(q.intern(r.rcpt.To), r.via), due: momentOf(r.next), timer: -1, prepend: hash32(r.rcpt.Prepend),
 			n: f.numbers[i], attempts: uint16(min(r.attempts, 1<<16-1)),
 		}
 		e.dest.count++

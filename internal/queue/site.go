@@ -24,23 +24,27 @@ type site struct {
 	window  window
 	trouble trouble
 	wake    moment // of the alarm that is set; 0: none
+	// suspended is that of an operator; nil: none.
+	suspended *Suspension
 }
 
 // ready is the entries that may go to a site, by urgency. A domain with limits
 // of its own has its own, so that it keeps nobody waiting.
 type ready struct {
-	site     *site
-	lines    [bands]line
-	n        int // in all lines
-	picker   picker
-	limits   string // that name its domains
-	meters   []*meter
-	caps     []courier.Cap
-	perConn  int    // messages over one connection; 0: as the courier likes
-	metered  bool   // in the queue of a meter
-	enrolled uint8  // bit per band of Queue.turns where it has a place
-	crowded  bool   // in Queue.crowd
-	wake     moment // of the alarm that is set; 0: none
+	site   *site
+	lines  [bands]line
+	n      int // in all lines
+	picker picker
+	limits string // that name its domains
+	// suspended is that of its domain; nil: none.
+	suspended *Suspension
+	meters    []*meter
+	caps      []courier.Cap
+	perConn   int    // messages over one connection; 0: as the courier likes
+	metered   bool   // in the queue of a meter
+	enrolled  uint8  // bit per band of Queue.turns where it has a place
+	crowded   bool   // in Queue.crowd
+	wake      moment // of the alarm that is set; 0: none
 }
 
 // ready is how many entries could go. Under q.mu.
@@ -57,7 +61,7 @@ func (q *Queue) site(name string, source uint16) *site {
 	key := siteKey{name, source}
 	s := q.sites[key]
 	if s == nil {
-		s = &site{key: key}
+		s = &site{key: key, suspended: q.suspensionOf(name)}
 		s.window.init(q.perSite)
 		q.sites[key] = s
 	}
@@ -90,7 +94,9 @@ func (q *Queue) forgetSite(s *site) {
 	now := q.now()
 	if s.window.plain() && s.trouble.fails == 0 && !s.slow() || now >= s.moved.add(siteMemory) {
 		delete(q.sites, s.key)
-		q.unmeasure(s)
+		for _, r := range s.queues {
+			q.unmeasure(r)
+		}
 		return
 	}
 	q.wakeSite(s, s.moved.add(siteMemory))
@@ -128,7 +134,7 @@ func (q *Queue) assign(e *entry, route *courier.Route) {
 	r.lines[e.msg.band].push(e)
 	r.n++
 	q.enrol(r)
-	if s.blocked(q.now()) {
+	if r.stopped(q.now()) {
 		q.remind(e)
 	}
 }
