@@ -44,10 +44,19 @@ type API interface {
 	Aliases(ctx context.Context) ([]Alias, error)
 	RemoveAlias(ctx context.Context, address string) error
 
-	Queue(ctx context.Context, sel queue.Selector) ([]queue.Entry, error)
+	// Queue lists a page of the entries that are selected, oldest first.
+	Queue(ctx context.Context, sel queue.Selector, page queue.Page) ([]queue.Entry, error)
 	QueueEntry(ctx context.Context, id string) (queue.Entry, error)
 	// QueueDo retries, holds, releases or drops entries and tells how many.
 	QueueDo(ctx context.Context, verb QueueVerb, sel queue.Selector) (int, error)
+	// QueueReroute sends entries through a host, smtp://host:port, or with "mx" by
+	// their domains again, and tells how many.
+	QueueReroute(ctx context.Context, sel queue.Selector, to string) (int, error)
+	// QueueSites shows the traffic with each set of mail hosts, and what is suspended.
+	QueueSites(ctx context.Context) (queue.Traffic, error)
+	// QueueSuspend stops the mail for a domain or a site, QueueResume lets it go on.
+	QueueSuspend(ctx context.Context, s queue.Suspension) error
+	QueueResume(ctx context.Context, s queue.Suspension) error
 
 	// Suppressions lists addresses elsewhere that take no mail, those after the
 	// given one, at most MaxSuppressions.

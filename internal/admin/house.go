@@ -220,35 +220,6 @@ func (h *House) RemoveAlias(ctx context.Context, address string) error {
 	return translate(h.Directory.RemoveAlias(ctx, a), address)
 }
 
-// Queue lists queue entries.
-func (h *House) Queue(ctx context.Context, sel queue.Selector) ([]queue.Entry, error) {
-	list, err := h.Queues.List(ctx, sel)
-	if list == nil {
-		list = []queue.Entry{}
-	}
-	return list, err
-}
-
-// QueueEntry shows one entry with its history.
-func (h *House) QueueEntry(ctx context.Context, entry string) (queue.Entry, error) {
-	return h.Queues.Show(ctx, entry)
-}
-
-// QueueDo acts on queue entries.
-func (h *House) QueueDo(ctx context.Context, verb QueueVerb, sel queue.Selector) (int, error) {
-	switch verb {
-	case QueueRetry:
-		return h.Queues.Retry(ctx, sel)
-	case QueueHold:
-		return h.Queues.Hold(ctx, sel)
-	case QueueRelease:
-		return h.Queues.Release(ctx, sel)
-	case QueueDrop:
-		return h.Queues.Drop(ctx, sel)
-	}
-	return 0, fmt.Errorf("%q: %w", verb, ErrInvalid)
-}
-
 // Trace finds stories by ID or Message-ID, the latest first.
 func (h *House) Trace(ctx context.Context, what string) ([]Story, error) {
 	messages := []id.ID{id.ID(what)}

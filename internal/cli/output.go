@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -25,14 +26,70 @@ func print[T any](a *app, list []T, head []string, row func(T) []string) error {
 		}
 		return a.printJSON(list)
 	}
-	w := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
-	if len(list) > 0 {
+	return table(a.Out, list, head, row)
+}
+
+// table writes rows under their heads; no heads without rows.
+func table[T any](out io.Writer, list []T, head []string, row func(T) []string) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	if len(list) > 0 && len(head) > 0 {
 		fmt.Fprintln(w, strings.Join(head, "\t"))
 	}
 	for _, item := range list {
 		fmt.Fprintln(w, strings.Join(row(item), "\t"))
 	}
 	return w.Flush()
+}
+
+// lister prints a list that comes in parts, as print does: columns are as wide as
+// each part needs.
+type lister[T any] struct {
+	a    *app
+	head []string
+	row  func(T) []string
+	n    int
+}
+
+func newLister[T any](a *app, head []string, row func(T) []string) *lister[T] {
+	return &lister[T]{a: a, head: head, row: row}
+}
+
+func (l *lister[T]) add(list []T) error {
+	if !l.a.json {
+		head := l.head
+		if l.n += len(list); l.n > len(list) {
+			head = nil
+		}
+		return table(l.a.Out, list, head, l.row)
+	}
+	for _, item := range list {
+		before := ",\n  "
+		if l.n++; l.n == 1 {
+			before = "[\n  "
+		}
+		var text bytes.Buffer
+		e := json.NewEncoder(&text)
+		e.SetIndent("  ", "  ")
+		e.SetEscapeHTML(false)
+		if err := e.Encode(item); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(l.a.Out, "%s%s", before, bytes.TrimSuffix(text.Bytes(), []byte("\n"))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *lister[T]) end() error {
+	var err error
+	switch {
+	case l.a.json && l.n == 0:
+		_, err = fmt.Fprintln(l.a.Out, "[]")
+	case l.a.json:
+		_, err = fmt.Fprintln(l.a.Out, "\n]")
+	}
+	return err
 }
 
 func (a *app) printJSON(v any) error {

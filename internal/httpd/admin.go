@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"posthouse/internal/admin"
-	"posthouse/internal/queue"
 )
 
 // Paths of the admin API; the Client uses the same.
@@ -45,29 +43,6 @@ type credentials struct {
 type quota struct {
 	Address string `json:"address"`
 	Bytes   int64  `json:"bytes" minimum:"0"`
-}
-
-type selector struct {
-	Domain    string `query:"domain"`
-	Sender    string `query:"sender"`
-	ID        string `query:"id"`
-	OlderThan string `query:"older_than" doc:"a duration such as 90m"`
-}
-
-type changed struct {
-	Count int `json:"count"`
-}
-
-func (s selector) selector() (queue.Selector, error) {
-	sel := queue.Selector{Domain: s.Domain, Sender: s.Sender, ID: s.ID}
-	if s.OlderThan != "" {
-		d, err := time.ParseDuration(s.OlderThan)
-		if err != nil {
-			return sel, huma.Error422UnprocessableEntity("older_than: " + err.Error())
-		}
-		sel.OlderThan = d
-	}
-	return sel, nil
 }
 
 // problem turns an error into RFC 9457 problem details.
@@ -173,31 +148,5 @@ func registerAliases(api huma.API, a admin.API) {
 	})
 	do(api, http.MethodDelete, pathAliases, "remove-alias", "Remove an alias", func(ctx context.Context, in *named) error {
 		return a.RemoveAlias(ctx, in.Name)
-	})
-}
-
-func registerQueue(api huma.API, a admin.API) {
-	get(api, pathQueue, "list-queue", "List queue entries", func(ctx context.Context, in *selector) ([]queue.Entry, error) {
-		sel, err := in.selector()
-		if err != nil {
-			return nil, err
-		}
-		return a.Queue(ctx, sel)
-	})
-	get(api, pathQueue+"/entry", "show-queue-entry", "Show one entry", func(ctx context.Context, in *named) (queue.Entry, error) {
-		return a.QueueEntry(ctx, in.Name)
-	})
-	for _, verb := range []admin.QueueVerb{admin.QueueRetry, admin.QueueHold, admin.QueueRelease, admin.QueueDrop} {
-		op(api, http.MethodPost, pathQueue+"/"+string(verb), string(verb)+"-queue", "Change queue entries", func(ctx context.Context, in *selector) (*body[changed], error) {
-			sel, err := in.selector()
-			if err != nil {
-				return nil, err
-			}
-			n, err := a.QueueDo(ctx, verb, sel)
-			return &body[changed]{changed{n}}, err
-		})
-	}
-	get(api, pathTraces, "trace", "The story of a message", func(ctx context.Context, in *named) ([]admin.Story, error) {
-		return a.Trace(ctx, in.Name)
 	})
 }

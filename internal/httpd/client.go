@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"posthouse/internal/admin"
-	"posthouse/internal/queue"
 )
 
 // Client is the admin API of a running server, over its Unix socket.
@@ -177,31 +176,6 @@ func (c *Client) Aliases(ctx context.Context) ([]admin.Alias, error) {
 // RemoveAlias is admin.API.
 func (c *Client) RemoveAlias(ctx context.Context, address string) error {
 	return c.do(ctx, http.MethodDelete, pathAliases, name(address), nil, nil)
-}
-
-func query(sel queue.Selector) url.Values {
-	q := url.Values{"domain": {sel.Domain}, "sender": {sel.Sender}, "id": {sel.ID}}
-	if sel.OlderThan != 0 {
-		q.Set("older_than", sel.OlderThan.String())
-	}
-	return q
-}
-
-// Queue is admin.API.
-func (c *Client) Queue(ctx context.Context, sel queue.Selector) ([]queue.Entry, error) {
-	return fetch[[]queue.Entry](ctx, c, pathQueue, query(sel))
-}
-
-// QueueEntry is admin.API.
-func (c *Client) QueueEntry(ctx context.Context, id string) (queue.Entry, error) {
-	return fetch[queue.Entry](ctx, c, pathQueue+"/entry", name(id))
-}
-
-// QueueDo is admin.API.
-func (c *Client) QueueDo(ctx context.Context, verb admin.QueueVerb, sel queue.Selector) (int, error) {
-	var out changed
-	err := c.do(ctx, http.MethodPost, pathQueue+"/"+string(verb), query(sel), nil, &out)
-	return out.Count, err
 }
 
 // Trace is admin.API.

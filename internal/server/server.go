@@ -170,6 +170,7 @@ func (s *Server) openQueue(ctx context.Context, resolver dns.Resolver) error {
 		Courier: s.inward, Clock: s.ground.clock, Log: s.log, Hostname: s.cfg.Hostname, Observer: s.metrics,
 		FirstRetry: s.cfg.Outbound.Retry.Duration, ExpireAfter: s.cfg.Outbound.GiveUp.Duration, DelayNotice: notice,
 	})
+	s.metrics.registry.MustRegister(newTraffic(s.queue.Load))
 	return nil
 }
 
