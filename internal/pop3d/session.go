@@ -115,9 +115,7 @@ func (s *session) run() {
 // end gives everything back before it closes, so that whoever sees that may come
 // again at once. Nothing is deleted here: only QUIT does that.
 func (s *session) end() {
-	if s.unlock != nil {
-		s.unlock()
-	}
+	s.giveBack()
 	if s.box != nil {
 		s.box.Close()
 	}
@@ -128,6 +126,14 @@ func (s *session) end() {
 	s.conn.Close()
 	s.srv.cfg.Log.Info("pop3 session", "session", string(s.id), "door", s.door, "client", s.remote.String(),
 		"login", s.login, "retrieved", s.sent, "quit", s.quit, "took", time.Since(s.began).Round(time.Millisecond))
+}
+
+// giveBack lets another session have the mailbox.
+func (s *session) giveBack() {
+	if s.unlock != nil {
+		s.unlock()
+		s.unlock = nil
+	}
 }
 
 // mistake answers a command that makes no sense; too many end the session.

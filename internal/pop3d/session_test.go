@@ -355,3 +355,11 @@ func TestPatience(t *testing.T) {
 type loopback struct{ net.Conn }
 
 func (loopback) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+
+// Who has read the reply to QUIT may come again at once (RFC 1939 section 6).
+func TestAgainAfterQuit(t *testing.T) {
+	h := newHouse(t, nil)
+	for range 200 {
+		h.login().talk("C: QUIT\nS: +OK ~")
+	}
+}

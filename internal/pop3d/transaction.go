@@ -101,8 +101,10 @@ func (s *session) cmdRset(string) {
 	s.ok("%d messages", s.snap.Len())
 }
 
-// cmdQuit: RFC 1939 section 6: the update state.
+// cmdQuit: RFC 1939 section 6: the update state. The mailbox is given back before
+// the reply: a client that has it may come again at once.
 func (s *session) cmdQuit(string) {
+	defer s.giveBack()
 	s.quit = true
 	if len(s.deleted) == 0 {
 		s.ok("Bye")
