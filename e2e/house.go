@@ -7,11 +7,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -113,18 +115,22 @@ func NewHouseAt(t testing.TB, ip, port, hostname, extra string, accounts ...stri
 	return h
 }
 
-// freePorts finds n ports on ip that nobody uses now.
+// freePorts finds n ports on ip that nobody uses now, below those that the
+// system gives to clients: between now and the start of the house another
+// program's connection could take one of them.
 func freePorts(t testing.TB, ip string, n int) []string {
 	t.Helper()
 	var ports []string
-	for range n {
-		l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
-		if err != nil {
+	for tries := 0; len(ports) < n; tries++ {
+		port := strconv.Itoa(12_000 + rand.IntN(20_000))
+		l, err := net.Listen("tcp", net.JoinHostPort(ip, port))
+		switch {
+		case err == nil:
+			defer l.Close()
+			ports = append(ports, port)
+		case tries > 1000:
 			t.Fatal(err)
 		}
-		defer l.Close()
-		_, port, _ := net.SplitHostPort(l.Addr().String())
-		ports = append(ports, port)
 	}
 	return ports
 }
