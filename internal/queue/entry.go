@@ -163,6 +163,7 @@ type dest struct {
 	name   string // canonical
 	via    string // a URL: the way that an operator chose
 	route  *courier.Route
+	sure   moment  // until when the route need not be checked
 	lookup *lookup // under way, or put off
 	count  int     // entries
 }

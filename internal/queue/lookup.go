@@ -1,6 +1,8 @@
 package queue
 
 import (
+	"time"
+
 	"posthouse/internal/courier"
 	"posthouse/internal/journal"
 )
@@ -50,12 +52,28 @@ func (q *Queue) forgetDest(d *dest) {
 // does not vouch for any more is used until it has been asked again; nil: nothing
 // is known. Under q.mu.
 func (q *Queue) routeOf(d *dest) *courier.Route {
-	if r, ok := q.opt.Courier.Known(d.target()); ok {
-		d.route = r
-	} else if d.route != nil {
+	if !q.isSure(d) && d.route != nil {
 		q.ask(d)
 	}
 	return d.route
+}
+
+// routeSure is for how long a route is used without asking the courier again
+// whether it still knows it.
+const routeSure = time.Second
+
+// isSure reports whether the way to a domain is known and need not be looked up.
+// Under q.mu.
+func (q *Queue) isSure(d *dest) bool {
+	now := q.now()
+	if d.route != nil && now < d.sure {
+		return true
+	}
+	r, ok := q.opt.Courier.Known(d.target())
+	if ok {
+		d.route, d.sure = r, now.add(routeSure)
+	}
+	return ok
 }
 
 // find puts a ready entry into the line of its site, or has the site looked up.
@@ -66,9 +84,8 @@ func (q *Queue) find(e *entry) {
 	}
 	// While it is being looked up the others wait, and e goes with them.
 	if l := e.dest.lookup; l == nil || !l.asking {
-		if r, ok := q.opt.Courier.Known(e.dest.target()); ok {
-			e.dest.route = r
-			q.assign(e, r)
+		if q.isSure(e.dest) {
+			q.assign(e, e.dest.route)
 			return
 		}
 	}
@@ -136,7 +153,7 @@ func (q *Queue) answered(l *lookup, route *courier.Route, err error, out courier
 	d := l.dest
 	switch {
 	case err == nil:
-		d.route, d.lookup = route, nil
+		d.route, d.lookup, d.sure = route, nil, q.now().add(routeSure)
 		for e := l.pending.first; e != nil; e = l.pending.first {
 			e.leave()
 			q.assign(e, route)
@@ -152,7 +169,7 @@ func (q *Queue) answered(l *lookup, route *courier.Route, err error, out courier
 			d.route = nil
 			break
 		}
-		if now := q.now(); l.pending.n > 0 || d.route != nil {
+		if now := q.now(); d.count > 0 {
 			d.lookup = l
 			l.trouble.happened(began, now, 0, &out)
 			q.setAlarm(alarm{at: l.trouble.until, dest: d})

@@ -127,7 +127,6 @@ func (q *Queue) nextJob() *job {
 			if j != nil {
 				return j
 			}
-			continue
 		}
 		q.passOn(r)
 	}
