@@ -20,12 +20,19 @@ import (
 // defaultConfig is read when neither --config nor --data is given.
 const defaultConfig = "/etc/posthouse/posthouse.toml"
 
+// initName is the configuration file that init writes into a data directory.
+const initName = "posthouse.toml"
+
 // loadConfig finds the configuration: the file, then --data over it.
 func (a *app) loadConfig() (*config.Config, error) {
 	path := a.configFile
-	if path == "" && a.dataDir == "" {
-		if _, err := os.Stat(defaultConfig); err == nil {
-			path = defaultConfig
+	if path == "" {
+		usual := defaultConfig
+		if a.dataDir != "" {
+			usual = filepath.Join(a.dataDir, initName)
+		}
+		if _, err := os.Stat(usual); err == nil {
+			path = usual
 		}
 	}
 	env := os.Environ()
@@ -57,11 +64,19 @@ func (a *app) withAPI(c *cobra.Command, fn func(admin.API) error) error {
 		return fn(client)
 	}
 	// A command that adds something may be the first to touch a new house.
-	house, err := server.OpenOffline(c.Context(), cfg, a.quietLog(), server.OfflineOptions{Create: creates(c)})
+	house, err := a.openHouse(c.Context(), cfg, creates(c))
 	if err != nil {
 		return err
 	}
 	return errors.Join(fn(house.API()), house.Close())
+}
+
+// openHouse opens the store of a house that does not run, as its owner.
+func (a *app) openHouse(ctx context.Context, cfg *config.Config, create bool) (*server.Offline, error) {
+	if err := server.ActAsOwner(cfg.Data); err != nil {
+		return nil, err
+	}
+	return server.OpenOffline(ctx, cfg, a.quietLog(), server.OfflineOptions{Create: create})
 }
 
 // creates reports whether a command makes a store where there is none.

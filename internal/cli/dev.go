@@ -107,15 +107,13 @@ func (a *app) devData() (dir string, cleanUp func(), err error) {
 // may be reached from elsewhere.
 func (a *app) devLoad(dir string) (*config.Config, error) {
 	env := append(os.Environ(), "POSTHOUSE_DATA="+dir)
-	source, doc := "dev", []byte(devConfig)
-	if a.configFile != "" {
-		var err error
-		if doc, err = os.ReadFile(a.configFile); err != nil {
-			return nil, err
-		}
-		source = a.configFile
+	var cfg *config.Config
+	var err error
+	if a.configFile == "" {
+		cfg, err = config.Parse("dev", []byte(devConfig), env)
+	} else {
+		cfg, err = config.Load(a.configFile, env)
 	}
-	cfg, err := config.Parse(source, doc, env)
 	if err != nil {
 		return nil, err
 	}

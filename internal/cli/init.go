@@ -11,7 +11,6 @@ import (
 
 	"posthouse/internal/admin"
 	"posthouse/internal/config"
-	"posthouse/internal/server"
 	"posthouse/internal/smtp"
 )
 
@@ -54,7 +53,7 @@ func (a *app) init(c *cobra.Command, hostname, account string) error {
 	}
 	path := a.configFile
 	if path == "" {
-		path = filepath.Join(data, "posthouse.toml")
+		path = filepath.Join(data, initName)
 	}
 	if err := writeConfig(path, hostname, data); err != nil {
 		return err
@@ -63,7 +62,7 @@ func (a *app) init(c *cobra.Command, hostname, account string) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
-	house, err := server.OpenOffline(c.Context(), cfg, a.quietLog(), server.OfflineOptions{Create: true})
+	house, err := a.openHouse(c.Context(), cfg, true)
 	if err != nil {
 		return errors.Join(err, os.Remove(path))
 	}

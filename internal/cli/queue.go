@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"posthouse/internal/admin"
+	"posthouse/internal/config"
 	"posthouse/internal/queue"
 )
 
@@ -41,7 +42,12 @@ func selectors(c *cobra.Command, sel *queue.Selector) {
 	f.StringVar(&sel.Sender, "sender", "", "entries from `ADDRESS`")
 	f.StringVar(&sel.Recipient, "recipient", "", "entries for `ADDRESS`")
 	f.StringVar(&sel.ID, "id", "", "one entry, or those of one message, by `ID`")
-	f.DurationVar(&sel.OlderThan, "older-than", 0, "entries older than a `DURATION` such as 90m")
+	f.Func("older-than", "entries older than a `DURATION` such as 90m or 2d", func(text string) error {
+		var d config.Duration
+		err := d.UnmarshalText([]byte(text))
+		sel.OlderThan = d.Duration
+		return err
+	})
 	f.StringVar(&sel.Site, "site", "", "entries for the mail hosts `SITE`, as queue sites names them, or one of them")
 	f.StringVar(&sel.Source, "source", "", "entries that leave from the source `NAME`")
 	f.StringVar((*string)(&sel.State), "state", "", "entries that are `STATE`: ready, waiting or held")

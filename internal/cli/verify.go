@@ -37,7 +37,7 @@ func (a *app) verify(c *cobra.Command, _ []string) error {
 	if err := a.stopped(c.Context(), cfg.Data); err != nil {
 		return err
 	}
-	house, err := server.OpenOffline(c.Context(), cfg, a.quietLog(), server.OfflineOptions{})
+	house, err := a.openHouse(c.Context(), cfg, false)
 	if err != nil {
 		return err
 	}
@@ -58,6 +58,9 @@ func (a *app) rebuild(c *cobra.Command, _ []string) error {
 		return err
 	}
 	if err := a.stopped(c.Context(), cfg.Data); err != nil {
+		return err
+	}
+	if err := server.ActAsOwner(cfg.Data); err != nil {
 		return err
 	}
 	done, err := server.Rebuild(c.Context(), cfg, a.quietLog(), func(line string) { fmt.Fprintln(a.Err, line) })

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -319,4 +320,23 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("what was read cannot be written: %v\n%s", err, &b)
 		}
 	})
+}
+
+// Relative paths in a file are seen from the file, wherever a command is run.
+func TestRelativePaths(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "posthouse.toml")
+	doc := "data = \"house\"\n[tls]\nmode = \"files\"\ncert = \"../c.pem\"\nkey = \"/etc/k.pem\"\n"
+	if err := os.WriteFile(path, []byte(doc), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(path, []string{"POSTHOUSE_OUTBOUND_RULES=rules.toml"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []string{c.Data, c.TLS.Cert, c.TLS.Key, c.Auth.ClientCA, c.Outbound.Rules}
+	want := []string{filepath.Join(dir, "house"), filepath.Join(filepath.Dir(dir), "c.pem"), "/etc/k.pem", "", "rules.toml"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
 }

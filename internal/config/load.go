@@ -5,6 +5,7 @@ import (
 	"encoding"
 	"errors"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 
@@ -17,8 +18,9 @@ const maxFile = 1 << 20
 // Load reads the file at path ("" is no file) over the defaults, then the
 // variables of env ("POSTHOUSE_LISTEN_SMTP=127.0.0.1:2525", as os.Environ gives
 // them; others than POSTHOUSE_ are passed over), and checks everything. Lists in
-// the environment are comma-separated, routes are match=via. Wrong content is
-// an *Error.
+// the environment are comma-separated, routes are match=via. Relative paths in the
+// file are seen from its directory, others from the working directory. Wrong
+// content is an *Error.
 func Load(path string, env []string) (*Config, error) {
 	var doc []byte
 	if path != "" {
@@ -27,7 +29,11 @@ func Load(path string, env []string) (*Config, error) {
 			return nil, err
 		}
 	}
-	return Parse(path, doc, env)
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	return parse(path, dir, doc, env)
 }
 
 func readFile(path string) ([]byte, error) {
@@ -43,10 +49,16 @@ func readFile(path string) ([]byte, error) {
 
 // Parse is Load for a document in memory; source is its name in errors.
 func Parse(source string, doc []byte, env []string) (*Config, error) {
+	return parse(source, "", doc, env)
+}
+
+// parse reads a document whose relative paths are seen from dir.
+func parse(source, dir string, doc []byte, env []string) (*Config, error) {
 	c := Default()
 	if err := decode(source, doc, c); err != nil {
 		return nil, err
 	}
+	c.resolve(dir)
 	at := findPlaces(source, doc)
 	if err := override(c, env, at); err != nil {
 		return nil, err

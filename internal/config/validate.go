@@ -295,9 +295,9 @@ func (v *validator) tlsReports() {
 	}
 }
 
-// Resolve makes the paths of c absolute, seen from dir.
-func (c *Config) Resolve(dir string) {
-	for _, p := range []*string{&c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Outbound.Rules} {
+// resolve makes the paths of c absolute, seen from dir.
+func (c *Config) resolve(dir string) {
+	for _, p := range []*string{&c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Auth.ClientCA, &c.Outbound.Rules} {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}

@@ -82,12 +82,13 @@ func plain(err error) error {
 // Addr is the path that clients know.
 func (u *unixListener) Addr() net.Addr { return &net.UnixAddr{Name: u.path, Net: "unix"} }
 
-// Close stops listening and removes the socket.
+// Close stops listening and removes the socket, unless it is in a directory that
+// is not ours (any more): the next Open replaces it.
 func (u *unixListener) Close() error {
 	err := u.UnixListener.Close()
 	if err == nil {
 		err = os.Remove(u.path)
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 			err = nil
 		}
 	}

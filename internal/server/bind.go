@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -26,7 +28,7 @@ func bindAll(ctx context.Context, cfg *config.Config) ([]*binding, error) {
 	for _, l := range Listeners(cfg) {
 		n, err := listen.Open(ctx, l.Address, listen.Options{Proxies: config.Prefixes(cfg.Listen.ProxyProtocol)})
 		if err != nil {
-			return all, fmt.Errorf("listen.%s: %w", l.Name, err)
+			return all, cfg.Errorf(l.Key, "%v", err)
 		}
 		all = append(all, &binding{l.Name, n})
 	}
@@ -44,11 +46,27 @@ func bindSocket(ctx context.Context, path string) (net.Listener, error) {
 
 // newCerts makes the certificate manager of a configuration.
 func newCerts(ctx context.Context, cfg *config.Config, log *slog.Logger) (*certs.Manager, error) {
-	return certs.New(ctx, certs.Options{
+	m, err := certs.New(ctx, certs.Options{
 		Mode: cfg.TLS.Mode, Hostname: cfg.Hostname, Dir: filepath.Join(cfg.Data, certsDir),
 		Cert: cfg.TLS.Cert, Key: cfg.TLS.Key,
 		ACMEEmail: cfg.TLS.ACMEEmail, ACMECA: cfg.TLS.ACMECA, ACMEAgree: cfg.TLS.ACMEAgree, Log: log,
 	})
+	if err != nil {
+		return nil, cfg.Errorf(certsKey(cfg, err), "%v", err)
+	}
+	return m, nil
+}
+
+// certsKey is the key that an error of the certificate is about.
+func certsKey(cfg *config.Config, err error) string {
+	var p *fs.PathError
+	switch {
+	case cfg.TLS.Mode != config.ModeFiles:
+		return "data"
+	case errors.As(err, &p) && p.Path == cfg.TLS.Key:
+		return "tls.key"
+	}
+	return "tls.cert"
 }
 
 func (s *Server) pop3Config() pop3d.Config {

@@ -1,10 +1,15 @@
 package server
 
-import "posthouse/internal/config"
+import (
+	"fmt"
+
+	"posthouse/internal/config"
+)
 
 // Listener is one address of the configuration with what it is for.
 type Listener struct {
 	Name    string // the key under [listen]
+	Key     string // where its address stands, such as "listen.smtp[0]"
 	Address string
 	Purpose string
 }
@@ -29,8 +34,8 @@ func Listeners(cfg *config.Config) []Listener {
 		{"http", l.HTTP, "admin API, /metrics, /healthz, /readyz"},
 		{"https", l.HTTPS, "the same with TLS"},
 	} {
-		for _, address := range s.addresses {
-			all = append(all, Listener{s.name, address, s.purpose})
+		for i, address := range s.addresses {
+			all = append(all, Listener{s.name, fmt.Sprintf("listen.%s[%d]", s.name, i), address, s.purpose})
 		}
 	}
 	return all

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/user"
 	"strconv"
@@ -18,13 +19,13 @@ func findIdentity(spec string) (identity, error) {
 	name, group, hasGroup := strings.Cut(spec, ":")
 	u, err := user.Lookup(name)
 	if err != nil {
-		return identity{}, fmt.Errorf("user = %q: %w", spec, err)
+		return identity{}, err
 	}
 	gid := u.Gid
 	if hasGroup {
 		g, err := user.LookupGroup(group)
 		if err != nil {
-			return identity{}, fmt.Errorf("user = %q: %w", spec, err)
+			return identity{}, err
 		}
 		gid = g.Gid
 	}
@@ -35,24 +36,52 @@ func findIdentity(spec string) (identity, error) {
 	return who, errors.Join(errU, errG)
 }
 
-// dropPrivileges becomes the user of the configuration when we are root. The
-// data directory is given to that user if it is new.
-func dropPrivileges(spec, data string) error {
-	if spec == "" || os.Getuid() != 0 {
+// dropPrivileges becomes the user of the configuration when we are root. The data
+// directory is given to that user if it is new, and so are sockets that are bound.
+func (s *Server) dropPrivileges() error {
+	cfg := s.cfg
+	if cfg.User == "" || os.Getuid() != 0 {
 		return nil
 	}
-	who, err := findIdentity(spec)
+	who, err := findIdentity(cfg.User)
 	if err != nil {
+		return cfg.Errorf("user", "%s", strings.TrimPrefix(err.Error(), "user: "))
+	}
+	if err := giveAway(cfg.Data, who); err != nil {
+		return cfg.Errorf("data", "%v", err)
+	}
+	for _, b := range s.binds {
+		if a, ok := b.listener.Addr().(*net.UnixAddr); ok {
+			if err := os.Chown(a.Name, who.uid, who.gid); err != nil {
+				return err
+			}
+		}
+	}
+	if err := become(who); err != nil {
 		return err
 	}
-	if _, err := os.Stat(data); errors.Is(err, os.ErrNotExist) {
-		if err := os.MkdirAll(data, dirMode); err != nil {
-			return err
-		}
-		if err := os.Chown(data, who.uid, who.gid); err != nil {
-			return err
-		}
+	if err := syscall.Access(cfg.Data, writeAndSearch); err != nil {
+		return cfg.Errorf("data", "%s cannot write to %s: %v", cfg.User, cfg.Data, err)
 	}
+	return nil
+}
+
+// writeAndSearch is what access(2) is asked for.
+const writeAndSearch = 2 | 1
+
+// giveAway makes a directory that belongs to who, unless it is there already.
+func giveAway(dir string, who identity) error {
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(dir, dirMode); err != nil {
+		return err
+	}
+	return os.Chown(dir, who.uid, who.gid)
+}
+
+// become gives root up for good.
+func become(who identity) error {
 	if err := syscall.Setgroups([]int{who.gid}); err != nil {
 		return fmt.Errorf("setgroups: %w", err)
 	}
@@ -63,4 +92,25 @@ func dropPrivileges(spec, data string) error {
 		return fmt.Errorf("setuid: %w", err)
 	}
 	return nil
+}
+
+// ActAsOwner makes root, who gives a command to a house that does not run, the
+// owner of its data for the rest of the process: files that root left there would
+// keep the house from starting.
+func ActAsOwner(data string) error {
+	if os.Getuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(data)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || st.Uid == 0 {
+		return nil
+	}
+	return become(identity{int(st.Uid), int(st.Gid)})
 }

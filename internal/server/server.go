@@ -94,14 +94,21 @@ func Start(ctx context.Context, cfg *config.Config, opt Options) (_ *Server, err
 	if s.binds, err = bindAll(ctx, cfg); err != nil {
 		return nil, err
 	}
-	if s.certs, err = newCerts(ctx, cfg, s.log); err != nil {
+	// Certificate files may be root's alone; what is made or fetched must be its
+	// who renews it.
+	early := cfg.TLS.Mode == config.ModeFiles
+	if early {
+		if err := s.openCerts(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.dropPrivileges(); err != nil {
 		return nil, err
 	}
-	if s.logins, err = s.newLogins(); err != nil {
-		return nil, err
-	}
-	if err := dropPrivileges(cfg.User, cfg.Data); err != nil {
-		return nil, err
+	if !early {
+		if err := s.openCerts(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.openStore(ctx); err != nil {
 		return nil, err
@@ -112,6 +119,15 @@ func Start(ctx context.Context, cfg *config.Config, opt Options) (_ *Server, err
 	s.log.Info("started", "version", opt.Version, "hostname", cfg.Hostname, "data", cfg.Data)
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	return s, nil
+}
+
+// openCerts gets the certificate, and what else it takes to log in.
+func (s *Server) openCerts(ctx context.Context) (err error) {
+	if s.certs, err = newCerts(ctx, s.cfg, s.log); err != nil {
+		return err
+	}
+	s.logins, err = s.newLogins()
+	return err
 }
 
 // openStore opens the store and everything that moves mail.

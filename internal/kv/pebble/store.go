@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -67,6 +68,9 @@ func Open(dir string, opt Options) (*Store, error) {
 	db, err := pebble.Open(dir, pebbleOptions(dir, opt, l))
 	if err == nil && f.err() != nil {
 		err = errors.Join(f.err(), db.Close())
+	}
+	if errors.Is(err, syscall.EAGAIN) { // of the lock on the directory
+		return nil, fmt.Errorf("kv: %s: another program has it open", dir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("kv: open %s: %w", dir, err)

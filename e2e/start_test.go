@@ -1,0 +1,124 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// startFails runs serve on a configuration and wants one line that has the words,
+// and nothing left behind in the data directory.
+func startFails(t *testing.T, doc string, words ...string) {
+	t.Helper()
+	dir := t.TempDir()
+	path, data := filepath.Join(dir, "posthouse.toml"), filepath.Join(dir, "data")
+	if err := os.WriteFile(path, []byte("data = \"data\"\n"+doc), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, errs, status := run(t, "", "serve", "--config", path)
+	if status != 1 || strings.Count(errs, "\n") != 1 {
+		t.Errorf("status %d: %s", status, errs)
+	}
+	for _, w := range append(words, path+":") {
+		if !strings.Contains(errs, w) {
+			t.Errorf("no %q in %s", w, errs)
+		}
+	}
+	if left, err := filepath.Glob(data + "/*"); err != nil || len(left) > 0 {
+		t.Errorf("half started: %v %v", left, err)
+	}
+}
+
+// What keeps a house from starting is one error with file, line and key.
+func TestStartRefused(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	startFails(t, fmt.Sprintf("[listen]\nsmtp = [\"127.0.0.1:0\"]\nimap = [\"127.0.0.1:0\",\n  %q]\n", l.Addr()), ":5:3: listen.imap[1]: ", "in use")
+	startFails(t, "[tls]\nmode = \"files\"\ncert = \"c.pem\"\nkey = \"none.pem\"\n", ": tls.", "no such file")
+	if os.Getuid() == 0 {
+		startFails(t, "user = \"nobody-of-this-name\"\n", ":2:8: user: unknown user")
+	}
+}
+
+// A second server on the same data says what is wrong.
+func TestStartTwice(t *testing.T) {
+	h := NewHouse(t, "127.0.0.1", "mx.example.test", "")
+	h.Start()
+	path := filepath.Join(t.TempDir(), "posthouse.toml")
+	if err := os.WriteFile(path, fmt.Appendf(nil, "data = %q\n", filepath.Join(h.Dir, "data")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, status := run(t, "", "serve", "--config", path); status != 1 || !strings.Contains(errs, "another program has it open") {
+		t.Errorf("status %d: %s", status, errs)
+	}
+}
+
+// With --data alone a house is found with the configuration that init wrote there.
+func TestDataAlone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "house")
+	if _, errs, status := run(t, "", "init", "--hostname", "mx.example.org", "--data", dir, "--account", "you@example.org"); status != 0 {
+		t.Fatal(errs)
+	}
+	if out, errs, _ := run(t, "", "domain", "dns", "example.org", "--data", dir); !strings.Contains(out, "IN MX 10 mx.example.org.") {
+		t.Errorf("records: %s%s", out, errs)
+	}
+}
+
+// Root binds the ports and is nobody from then on; what root does to the house
+// later leaves nothing behind that nobody cannot use.
+func TestPrivilegesDropped(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root has privileges to drop")
+	}
+	socket := filepath.Join(t.TempDir(), "lmtp.sock")
+	h := NewHouse(t, "127.0.0.1", "mx.example.test", "user = \"nobody\"\n")
+	t.Setenv("POSTHOUSE_LISTEN_LMTP", "unix:"+socket)
+	data := filepath.Join(h.Dir, "data")
+	// The directories above are the test's own: nobody must get through.
+	for dir := h.Dir; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := exec.Command("id", "-u", "nobody").Output()
+	if err != nil {
+		t.Skip("there is no user nobody")
+	}
+	for range 2 {
+		h.Start()
+		wantOwner(t, strings.TrimSpace(string(out)), data, socket)
+		h.Run("", "domain", "list")
+		h.Stop()
+		h.Run("", "domain", "add", fmt.Sprintf("d%d.test", os.Getpid()))
+		h.Run("", "domain", "remove", fmt.Sprintf("d%d.test", os.Getpid()))
+		h.Verify()
+		wantOwner(t, strings.TrimSpace(string(out)), data)
+	}
+}
+
+// wantOwner wants everything below the paths to belong to a user id.
+func wantOwner(t *testing.T, uid string, paths ...string) {
+	t.Helper()
+	for _, root := range paths {
+		err := filepath.Walk(root, func(path string, info os.FileInfo, err error) error {
+			if err != nil {
+				return err
+			}
+			if st := info.Sys().(*syscall.Stat_t); fmt.Sprint(st.Uid) != uid {
+				t.Errorf("%s belongs to %d", path, st.Uid)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
