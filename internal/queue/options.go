@@ -61,7 +61,10 @@ type Courier interface {
 	// Resolve finds the way to a domain. Errors are *status.Error: the outcome
 	// for every recipient there.
 	Resolve(ctx context.Context, domain string) (*courier.Route, error)
-	// Deliver tries once. It answers one outcome per recipient, always.
+	// Deliver tries once. It answers one outcome per recipient, always. There are
+	// never more at once than Limits and the Connections of Options.Limits say,
+	// never more begun in any stretch of time than a MessageRate says, and never
+	// more than one for a site that failed as a whole, until that succeeds.
 	Deliver(ctx context.Context, t *courier.Transfer) []courier.Outcome
 	// Limits are how many Deliver calls make sense at once.
 	Limits() (perSite, total int)

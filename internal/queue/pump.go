@@ -95,12 +95,7 @@ func (q *Queue) ended(j *job, outs []courier.Outcome) *job {
 	}
 	q.forgetSite(s)
 	q.lanes--
-	if len(q.crowd) > 0 && q.lanes < q.total {
-		first := q.crowd[0]
-		q.crowd = q.crowd[1:]
-		first.crowded = false
-		q.enrol(first)
-	}
+	q.uncrowd()
 	if !q.running() || q.lanes >= q.total {
 		return nil
 	}
@@ -110,6 +105,21 @@ func (q *Queue) ended(j *job, outs []courier.Outcome) *job {
 		q.pump()
 	}
 	return next
+}
+
+// uncrowd gives those another turn that found too few lanes: one, for the lane
+// that has become free, or all while there is room for everybody. Under q.mu.
+func (q *Queue) uncrowd() {
+	for len(q.crowd) > 0 {
+		first := q.crowd[0]
+		q.crowd[0] = nil
+		q.crowd = q.crowd[1:]
+		first.crowded = false
+		q.enrol(first)
+		if q.lanes >= q.total-q.total/4 {
+			return
+		}
+	}
 }
 
 // nextJob begins the job whose turn it is; nil when nothing may begin now.

@@ -362,3 +362,36 @@ func TestSlowSitesDelayNobody(t *testing.T) {
 		h.stop()
 	})
 }
+
+// When all lanes were taken, those that found none get theirs, whatever became
+// of the others that waited with them.
+func TestNobodyIsForgottenInTheCrowd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.world.perSite, h.world.total, h.world.delay = 8, 8, time.Minute
+		h.world.answer = func(to string, n int) courier.Outcome {
+			if strings.Contains(to, "@dead") && n < 3 {
+				return unreached()
+			}
+			return sent()
+		}
+		h.open()
+		h.start()
+		for i := range 40 {
+			for n := range 5 {
+				h.enqueue(h.letterTo(fmt.Sprintf("u%d@dead%d.net", n, i)))
+				h.enqueue(h.letterTo(fmt.Sprintf("u%d@good%d.net", n, i)))
+			}
+		}
+		time.Sleep(12 * time.Hour)
+		synctest.Wait()
+		if n := len(h.list(Selector{})); n != 0 {
+			t.Errorf("%d entries are still there", n)
+		}
+		if h.world.mostAll > 8 {
+			t.Errorf("%d at once", h.world.mostAll)
+		}
+		h.empty()
+		h.stop()
+	})
+}

@@ -3,6 +3,7 @@ package queue
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"slices"
 	"strings"
@@ -169,5 +170,31 @@ func TestRowsOfOtherVersions(t *testing.T) {
 	got, err = decodeRow(appendField(now, '?', []byte("from later")), false)
 	if err != nil || got.last.Class != classify.MailboxFull || got.history[0].Class != classify.MailboxFull || got.uncertain != 2 {
 		t.Errorf("new: %+v, %v", got, err)
+	}
+}
+
+// A message row from before there were priorities can be read.
+func TestMessageRowsOfOtherVersions(t *testing.T) {
+	h := newHouse(t)
+	m := h.letterTo("a@b.c")
+	m.Envelope.Priority, m.Envelope.Stream = 3, envelope.Bulk
+	head := h.q.headOf(m)
+	now, err := encodeMessage(&head, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, text, err := decodeHead(now)
+	if err != nil || got.priority != 3 || got.stream != envelope.Bulk || got.from != head.from {
+		t.Errorf("%+v, %v", got, err)
+	}
+	first := append([]byte{1}, head.body.Append(nil)...)
+	first = appendTime(appendTime(binary.AppendVarint(first, head.size), head.created), head.expires)
+	first = append(appendString(appendString(first, head.from.Local), head.from.Domain), text...)
+	old, err := decodeMessage(first)
+	if err != nil || old.Envelope.ID != m.Envelope.ID || old.Size != m.Size {
+		t.Errorf("old: %+v, %v", old, err)
+	}
+	if got, _, err := decodeHead(first); err != nil || got.stream != envelope.Person || got.priority != 0 || !got.expires.Equal(head.expires) {
+		t.Errorf("old head: %+v, %v", got, err)
 	}
 }
