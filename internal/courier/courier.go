@@ -115,11 +115,13 @@ type Transfer struct {
 	// TLSOptional: the sender asks to ignore the TLS policies of recipients
 	// (TLS-Required: No, RFC 8689 section 4.2.2).
 	TLSOptional bool
-	// DeliverBy, ByMode and ByTrace are those of envelope.Envelope (RFC 2852).
-	DeliverBy time.Time
-	ByMode    envelope.ByMode
-	ByTrace   bool
-	Priority  int // MT-PRIORITY (RFC 6710)
+	// HoldRequest, DeliverBy, ByMode and ByTrace are those of envelope.Envelope (RFC
+	// 4865, RFC 2852).
+	HoldRequest string
+	DeliverBy   time.Time
+	ByMode      envelope.ByMode
+	ByTrace     bool
+	Priority    int // MT-PRIORITY (RFC 6710)
 
 	// Binary content in lines, or why there are none, once it was needed.
 	plain    *message.Unbinary

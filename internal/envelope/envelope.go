@@ -63,10 +63,13 @@ type Envelope struct {
 	// HoldUntil is before when the message must not leave (FUTURERELEASE, RFC
 	// 4865); zero is at once.
 	HoldUntil time.Time `json:",omitzero"`
+	// HoldRequest is how that was asked for: "for;" and seconds, or "until;" and a
+	// time (RFC 4865 section 5.1.2).
+	HoldRequest string `json:",omitzero"`
 	// DeliverBy is when it must have been delivered (RFC 2852); zero is no bound.
 	DeliverBy time.Time `json:",omitzero"`
 	ByMode    ByMode    `json:",omitzero"`
-	ByTrace   bool      `json:",omitzero"` // "T": tell the sender of every relaying (RFC 2852 section 4.1.3)
+	ByTrace   bool      `json:",omitzero"` // "T": tell the sender of every relaying (RFC 2852 section 4.1.4)
 	// Priority is MT-PRIORITY, -9 to 9 (RFC 6710); 0 is what everybody gets.
 	Priority int `json:",omitzero"`
 	Origin   Origin

@@ -120,6 +120,17 @@ func TestDeliverByDate(t *testing.T) {
 	}
 }
 
+// A report on a message that was held says how (RFC 4865 section 5.1.2).
+func TestFutureReleaseRequest(t *testing.T) {
+	d := sample()
+	d.Original.HoldRequest = "until;2026-03-02T09:00:00Z"
+	_, _, bodies := parse(t, d)
+	perMessage := fields(t, bodies[1])[0]
+	if got := perMessage.Get("Future-Release-Request"); got != d.Original.HoldRequest || perMessage.Get("Arrival-Date") == "" {
+		t.Errorf("%v", perMessage)
+	}
+}
+
 // Every code there is words for says both why and what to do, and the class of
 // Status is that of the action.
 func TestReasons(t *testing.T) {

@@ -62,7 +62,10 @@ func (d *DSN) status(global bool) []byte {
 		w.field("Arrival-Date", message.FormatDate(o.Received))
 	}
 	if !o.DeliverBy.IsZero() {
-		w.field("Deliver-By-Date", message.FormatDate(o.DeliverBy)) // RFC 2852 section 6
+		w.field("Deliver-By-Date", message.FormatDate(o.DeliverBy)) // RFC 2852 section 5
+	}
+	if o.HoldRequest != "" {
+		w.field("Future-Release-Request", o.HoldRequest) // RFC 4865 section 5.1.2
 	}
 	for i := range d.Rcpts {
 		w.b = append(w.b, "\r\n"...)

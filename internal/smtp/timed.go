@@ -10,7 +10,7 @@ import (
 // MaxSeconds is the longest interval that a parameter can name: nine digits.
 const MaxSeconds = 999_999_999
 
-// ParseHoldFor reads HOLDFOR: seconds, 1 to MaxSeconds (RFC 4865 section 4).
+// ParseHoldFor reads HOLDFOR: seconds, 1 to MaxSeconds (RFC 4865 section 3).
 // Errors wrap ErrParameter.
 func ParseHoldFor(value string) (time.Duration, error) {
 	n, ok := parseDigits(value)
@@ -39,7 +39,7 @@ func ParseDateTime(value string) (time.Time, error) {
 type By struct {
 	In     time.Duration // from now, negative when it has passed; at most MaxSeconds either way
 	Return bool          // "R": return the message then; otherwise "N": tell the sender
-	Trace  bool          // "T": tell the sender of each relay that does not know DELIVERBY
+	Trace  bool          // "T": tell the sender of each relaying
 }
 
 // ParseBy reads BY: seconds, a semicolon and "R" or "N", with "T" perhaps. A
@@ -110,7 +110,7 @@ func ParsePriority(value string) (int, error) {
 }
 
 // RRVS is the value of RRVS: since when the mailbox must have belonged to the
-// same person (RFC 7293 section 3.2).
+// same person (RFC 7293 section 3.1).
 type RRVS struct {
 	Since    time.Time
 	Continue bool // "C": where it cannot be passed on, drop the condition; otherwise refuse

@@ -50,7 +50,7 @@ func submission(t *testing.T) (*peer, *house) {
 func TestFutureRelease(t *testing.T) {
 	p, h := submission(t)
 	p.refuses("501 5.5.4", "HOLDFOR", "HOLDFOR=0", "HOLDFOR=-5", "HOLDFOR=5m", "HOLDFOR=604801", "HOLDUNTIL", "HOLDUNTIL=tomorrow", "HOLDUNTIL=2026-03-08T12:00:01Z",
-		"HOLDFOR=60 HOLDUNTIL=2026-03-02T00:00:00Z", "HOLDFOR=60 HOLDFOR=60", "HOLDFOR=60 BY=30;R", "BY=30;R HOLDFOR=60")
+		"HOLDFOR=60 HOLDUNTIL=2026-03-02T00:00:00Z", "HOLDFOR=60 HOLDFOR=60", "HOLDFOR=60 BY=30;R", "BY=30;R HOLDFOR=60", "HOLDFOR=60 BY=30;N", "BY=-5;N HOLDFOR=60")
 	for params, want := range map[string]time.Time{
 		"HOLDFOR=3600":                           noon.Add(time.Hour),
 		"HOLDFOR=604800":                         noon.Add(7 * 24 * time.Hour),
@@ -58,11 +58,18 @@ func TestFutureRelease(t *testing.T) {
 		"HOLDUNTIL=2026-03-02T10:00:00+01:00":    noon.Add(21 * time.Hour),
 		"HOLDUNTIL=2026-03-01T11:59:59Z":         noon.Add(-time.Second),
 		"HOLDFOR=60 BY=120;R":                    noon.Add(time.Minute),
-		"HOLDFOR=60 BY=30;N":                     noon.Add(time.Minute),
+		"HOLDFOR=60 BY=60;N":                     noon.Add(time.Minute),
+		"HOLDUNTIL=2026-03-01T11:59:59Z BY=-9;N": noon.Add(-time.Second),
 		"SIZE=5 HOLDFOR=7 ENVID=x MT-PRIORITY=3": noon.Add(7 * time.Second),
 	} {
 		if env := p.offer(h, params, "250 2.1.0"); !env.HoldUntil.Equal(want) {
 			t.Errorf("%s: held until %v, want %v", params, env.HoldUntil, want)
+		}
+	}
+	// What was asked for is kept for reports (RFC 4865 section 5.1.2).
+	for params, want := range map[string]string{"HOLDFOR=60": "for;60", "HOLDUNTIL=2026-03-02t09:00:00z": "until;2026-03-02T09:00:00Z"} {
+		if env := p.offer(h, params, "250 2.1.0"); env.HoldRequest != want {
+			t.Errorf("%s: asked for %q, want %q", params, env.HoldRequest, want)
 		}
 	}
 }

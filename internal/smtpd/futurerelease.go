@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"posthouse/internal/envelope"
@@ -27,35 +28,37 @@ func futureReleaseExtension() extension {
 				if err != nil {
 					return badParam("HOLDFOR must be a number of seconds")
 				}
-				return s.hold(env, env.Received.Add(d))
+				return s.hold(env, env.Received.Add(d), "for;"+value)
 			},
 			"HOLDUNTIL": func(s *session, env *envelope.Envelope, value string) *status.Error {
 				t, err := smtp.ParseDateTime(value)
 				if err != nil {
 					return badParam("HOLDUNTIL must be a date and time such as 2026-03-01T12:30:00Z")
 				}
-				return s.hold(env, t)
+				return s.hold(env, t, "until;"+strings.ToUpper(value))
 			},
 		},
 	}
 }
 
-// hold keeps a message until a time. One that has passed by the time the client
-// has asked is now.
-func (s *session) hold(env *envelope.Envelope, until time.Time) *status.Error {
+// hold keeps a message until a time (RFC 4865 section 4.2). One that has passed
+// by the time the client has asked is now.
+func (s *session) hold(env *envelope.Envelope, until time.Time, request string) *status.Error {
 	switch {
 	case !env.HoldUntil.IsZero():
 		return badParam("HOLDFOR and HOLDUNTIL exclude each other")
 	case until.After(env.Received.Add(s.srv.cfg.Limits.FutureRelease)):
 		return badParam("Cannot hold a message for longer than " + s.srv.cfg.Limits.FutureRelease.String())
 	}
-	env.HoldUntil = until
+	env.HoldUntil, env.HoldRequest = until, request
 	return nil
 }
 
-// contradiction refuses a message that must be returned before it may leave.
+// contradiction refuses a message that is late before it may leave (RFC 4865
+// section 5.2.2).
 func contradiction(env *envelope.Envelope) *status.Error {
-	if env.ByMode == envelope.ByReturn && env.HoldUntil.After(env.DeliverBy) {
+	held := env.HoldUntil.After(env.Received)
+	if held && env.ByMode != "" && env.HoldUntil.After(env.DeliverBy) {
 		return badParam("The message is to be delivered before it is to be released")
 	}
 	return nil
