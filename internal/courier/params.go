@@ -24,7 +24,7 @@ func (x *transaction) fitExtensions() bool {
 	left := x.rcpts[:0:0]
 	for _, i := range x.rcpts {
 		if r := &x.t.Rcpts[i]; !r.RRVS.IsZero() && !r.RRVSContinue && !x.s.ext.Has("RRVS") {
-			// RFC 7293 section 7: the recommended one of the choices.
+			// RFC 7293 sections 5.1.1 and 6: the recommended one of the choices.
 			x.decide(i, x.s.outcome(550, status.Enhanced{Class: 5, Subject: 7, Detail: 19},
 				"The server cannot tell since when the mailbox belongs to its owner"))
 			continue
@@ -36,7 +36,7 @@ func (x *transaction) fitExtensions() bool {
 }
 
 // fitDeadline judges a message that is to be returned unless it is delivered in
-// time (RFC 2852 section 4): it must not leave for a server that would not.
+// time (RFC 2852 section 4.1.4.1): it must not leave for a server that would not.
 func (x *transaction) fitDeadline() error {
 	if x.t.DeliverBy.IsZero() || x.t.ByMode != envelope.ByReturn {
 		return nil
@@ -45,7 +45,8 @@ func (x *transaction) fitDeadline() error {
 	if !offered {
 		return status.New(550, 3, 3, "The server does not know deadlines of delivery, which the sender insists on")
 	}
-	// The parameter is the least time it promises to keep (section 3).
+	// Its first option is the least time it promises to keep (section 2).
+	least, _, _ = strings.Cut(least, ",")
 	seconds, err := strconv.ParseInt(least, 10, 32)
 	if err != nil {
 		seconds = 0
@@ -57,7 +58,7 @@ func (x *transaction) fitDeadline() error {
 }
 
 // timeLeft is the time until the deadline: what was asked for less the time the
-// message has been here (RFC 2852 section 4).
+// message has been here (RFC 2852 section 4.1.4).
 func (x *transaction) timeLeft() time.Duration { return x.t.DeliverBy.Sub(x.c.opt.Clock.Now()) }
 
 // mailParams appends the parameters of MAIL that the server takes.
@@ -104,17 +105,31 @@ func (x *transaction) mailParams(b []byte) []byte {
 // rcptParams appends the parameters of RCPT that the server takes.
 func (x *transaction) rcptParams(b []byte, r *envelope.Rcpt) []byte {
 	if x.s.ext.Has("DSN") { // RFC 3461 sections 4.1, 4.2
-		if r.Notify != "" {
-			b = append(b, " NOTIFY="+r.Notify...)
+		if notify := x.notify(r); notify != "" {
+			b = append(b, " NOTIFY="+notify...)
 		}
 		if r.ORcpt != "" {
 			b = append(b, " ORCPT="+smtp.EncodeORcpt(r.ORcpt, x.utf8)...)
 		}
 	}
-	if x.s.ext.Has("RRVS") && !r.RRVS.IsZero() { // RFC 7293 section 3
+	if x.s.ext.Has("RRVS") && !r.RRVS.IsZero() { // RFC 7293 section 5.1.1
 		b = append(b, " RRVS="+smtp.RRVS{Since: r.RRVS, Continue: r.RRVSContinue}.String()...)
 	}
 	return b
+}
+
+// notify is NOTIFY for a recipient. A server that does not know the deadline at
+// which its sender wants to be told is asked to tell of delays (RFC 2852 section
+// 4.1.4.2).
+func (x *transaction) notify(r *envelope.Rcpt) string {
+	switch {
+	case x.t.ByMode != envelope.ByNotify || x.s.ext.Has("DELIVERBY") || x.timeLeft() <= 0:
+	case r.Notify == "":
+		return envelope.NotifyFailure + "," + envelope.NotifyDelay
+	case !r.Notifies(envelope.NotifyNever) && !r.Notifies(envelope.NotifyDelay):
+		return r.Notify + "," + envelope.NotifyDelay
+	}
+	return r.Notify
 }
 
 // limits is what a server says it takes (LIMITS, RFC 9422 section 4); 0 is not

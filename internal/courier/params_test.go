@@ -115,6 +115,8 @@ func TestDeadlineToReturn(t *testing.T) {
 		{"DELIVERBY", time.Hour, 250, ""},
 		{"DELIVERBY 600", time.Hour, 250, ""},
 		{"DELIVERBY 7200", time.Hour, 554, "5.4.7"},
+		{"DELIVERBY 7200,more", time.Hour, 554, "5.4.7"},
+		{"DELIVERBY 600,more", time.Hour, 250, ""},
 		{"DELIVERBY", -time.Second, 554, "5.4.7"},
 		{"8BITMIME", time.Hour, 550, "5.3.3"},
 	} {
@@ -127,6 +129,31 @@ func TestDeadlineToReturn(t *testing.T) {
 		}
 		if tc.code == 250 && !strings.Contains(p.received()[0].from, ";R") {
 			t.Errorf("MAIL %q", p.received()[0].from)
+		}
+	}
+}
+
+// A server that does not know a deadline is asked to tell of delays instead.
+func TestDeadlineAsNotify(t *testing.T) {
+	for _, tc := range []struct {
+		ext  string
+		in   time.Duration
+		want []string // NOTIFY of those that asked for nothing, FAILURE, DELAY and NEVER
+	}{
+		{"8BITMIME", time.Hour, []string{"FAILURE,DELAY", "FAILURE,DELAY", "DELAY", "NEVER"}},
+		{"8BITMIME", -time.Hour, []string{"", "FAILURE", "DELAY", "NEVER"}},
+		{"DELIVERBY", time.Hour, []string{"", "FAILURE", "DELAY", "NEVER"}},
+	} {
+		p := newPeer(t, "127.0.0.1:0", "PIPELINING", "DSN", tc.ext).start()
+		x := &Transfer{Rcpts: rcpts("a@example.net", "b@example.net", "c@example.net", "d@example.net"), DeliverBy: time.Now().Add(tc.in), ByMode: envelope.ByNotify}
+		for i, notify := range []string{"", "FAILURE", "DELAY", "NEVER"} {
+			x.Rcpts[i].Notify = notify
+		}
+		wantCodes(t, transfer(t, newCourier(t, p), x, hello), 250, 250, 250, 250)
+		for i, line := range p.received()[0].rcpts {
+			if got := strings.TrimPrefix(strings.Join(params(line), " "), "NOTIFY="); got != tc.want[i] {
+				t.Errorf("%s, in %v: %q, want NOTIFY=%s", tc.ext, tc.in, line, tc.want[i])
+			}
 		}
 	}
 }

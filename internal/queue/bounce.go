@@ -116,6 +116,9 @@ func (q *Queue) dsn(j *job, b *batch) *report.DSN {
 			r.Action = report.Relayed
 		case c.verdict == vNotice:
 			r.Action, r.RetryUntil = report.Delayed, c.e.msg.expires.time()
+			if lateBy(m.Envelope, c.at) {
+				r.Status = status.Enhanced{Class: 4, Subject: 4, Detail: 7} // delivery time expired
+			}
 		case c.o.Permanent():
 			if c.o.Remote {
 				r.Hint = c.o.Hint

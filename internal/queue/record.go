@@ -113,7 +113,7 @@ func (q *Queue) judgeOne(c *change, env *envelope.Envelope, random float64) {
 	switch {
 	case c.o.Sent():
 		c.verdict = vSent
-		if !deaf && !m.null && tellsOfRelaying(env, rcpt, c.o) {
+		if !deaf && !m.null && tellsOfRelaying(env, rcpt, c.o, c.at) {
 			c.verdict = vRelayed
 		}
 	case c.o.Permanent() || !c.at.Before(expires):

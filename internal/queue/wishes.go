@@ -11,8 +11,8 @@ import (
 
 // setTimes sets when a message is given up and when its sender is told of a
 // delay. Both count from its release, if the sender holds it (FUTURERELEASE, RFC
-// 4865 section 6). A deadline (DELIVERBY, RFC 2852 section 4) is the end if the
-// message is to be returned then, and the time of the notice otherwise.
+// 4865). A deadline (DELIVERBY, RFC 2852 section 4.1.3) is the end if the message
+// is to be returned then, and the time of the notice otherwise.
 func (q *Queue) setTimes(h *head, env *envelope.Envelope) {
 	began := h.created
 	if env.HoldUntil.After(began) {
@@ -53,17 +53,27 @@ func inTime(next, now time.Time, env *envelope.Envelope) time.Time {
 }
 
 // tellsOfRelaying reports whether the sender is to be told that the next server
-// has the message: it asked to hear of success, and that server will not tell
-// (RFC 3461 section 5.2.2), or it set a deadline that the server does not know,
-// or wants to follow a message that has one (RFC 2852 section 4).
-func tellsOfRelaying(env *envelope.Envelope, r *envelope.Rcpt, o *courier.Outcome) bool {
-	if r.Notifies(envelope.NotifySuccess) && !o.DSN {
+// has had the message since at: it asked to hear of success, and that server will
+// not tell (RFC 3461 section 5.2.2); or it set a deadline, and wants to follow the
+// message (RFC 2852 section 4.1.4) or the server does not know the deadline, which
+// is still to come (section 4.1.4.2). Of deadlines all are told but those who
+// never want to hear anything.
+func tellsOfRelaying(env *envelope.Envelope, r *envelope.Rcpt, o *courier.Outcome, at time.Time) bool {
+	switch {
+	case r.Notifies(envelope.NotifySuccess) && !o.DSN:
+		return true
+	case env.DeliverBy.IsZero() || r.Notifies(envelope.NotifyNever):
+		return false
+	case env.ByTrace:
 		return true
 	}
-	if env.DeliverBy.IsZero() || env.ByMode != envelope.ByNotify && !env.ByTrace || !r.Notifies(envelope.NotifyDelay) {
-		return false
-	}
-	return env.ByTrace || !o.DeliverBy
+	return env.ByMode == envelope.ByNotify && !o.DeliverBy && at.Before(env.DeliverBy)
+}
+
+// lateBy reports whether a deadline of which the sender wants to be told has
+// passed (RFC 2852 section 4.1.3).
+func lateBy(env *envelope.Envelope, at time.Time) bool {
+	return env.ByMode == envelope.ByNotify && !at.Before(env.DeliverBy)
 }
 
 // RRVS of a recipient (RFC 7293) in its row: the time, and a byte for "C".

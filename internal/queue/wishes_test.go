@@ -180,7 +180,8 @@ func TestToldAtTheDeadline(t *testing.T) {
 			t.Errorf("%d reports", len(h.told()))
 		}
 		for _, d := range h.told() {
-			if r := d.Rcpts[0]; r.Action != report.Delayed || !r.RetryUntil.Equal(began.Add(5*24*time.Hour)) || len(d.Rcpts) != 1 {
+			if r := d.Rcpts[0]; r.Action != report.Delayed || !r.RetryUntil.Equal(began.Add(5*24*time.Hour)) || len(d.Rcpts) != 1 ||
+				r.Status.String() != "4.4.7" { // RFC 2852 section 4.1.3
 				t.Errorf("%+v", d.Rcpts)
 			}
 		}
@@ -228,13 +229,16 @@ func TestRelayedReports(t *testing.T) {
 			t.Errorf("events %v", got)
 		}
 		// Deadlines (RFC 2852): N and a server that does not know them; T always.
-		notify := h.letterTo("n@old.net", "n@by.net", "never@old.net")
-		notify.Rcpts[2].Notify = "NEVER"
+		notify := h.letterTo("n@old.net", "n@by.net", "never@old.net", "failure@dsn.net")
+		notify.Rcpts[2].Notify, notify.Rcpts[3].Notify = "NEVER", "FAILURE"
 		notify.Envelope.DeliverBy, notify.Envelope.ByMode = time.Now().Add(time.Hour), envelope.ByNotify
 		h.enqueue(notify)
 		trace := h.letterTo("t@by.net")
 		trace.Envelope.DeliverBy, trace.Envelope.ByMode, trace.Envelope.ByTrace = time.Now().Add(time.Hour), envelope.ByReturn, true
 		h.enqueue(trace)
+		late := h.letterTo("late@old.net") // there is nothing to keep any more
+		late.Envelope.DeliverBy, late.Envelope.ByMode = time.Now().Add(-time.Second), envelope.ByNotify
+		h.enqueue(late)
 		synctest.Wait()
 		var to []string
 		for _, d := range h.told()[1:] {
@@ -243,7 +247,7 @@ func TestRelayedReports(t *testing.T) {
 			}
 		}
 		slices.Sort(to)
-		if !slices.Equal(to, []string{"n@old.net", "t@by.net"}) {
+		if !slices.Equal(to, []string{"failure@dsn.net", "n@old.net", "t@by.net"}) {
 			t.Errorf("told of %v", to)
 		}
 		h.empty()
