@@ -32,7 +32,9 @@ type conn struct {
 	policy    *tlspolicy.Policy // what was asked
 	verified  bool              // the server proved its name
 	checked   error             // why it did not
+	loggedIn  bool              // to a relay
 	sent      int               // messages over this connection
+	domains   map[string]bool   // of recipients named, where they are limited
 	reset     bool              // a transaction is open: RSET must come before the next
 	steps     []journal.Step    // of the connecting, for the first message
 	idleSince time.Time
@@ -196,6 +198,7 @@ func (s *conn) login(v *relay) *failure {
 			return s.refused(reply)
 		}
 	}
+	s.loggedIn = true
 	return nil
 }
 

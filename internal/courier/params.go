@@ -1,7 +1,6 @@
 package courier
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -77,6 +76,11 @@ func (x *transaction) mailParams(b []byte) []byte {
 	if x.utf8 {
 		b = append(b, " SMTPUTF8"...)
 	}
+	if x.s.loggedIn {
+		// We vouch for nobody, and say so to whom we have named ourselves (RFC 4954
+		// section 5).
+		b = append(b, " AUTH=<>"...)
+	}
 	if t.RequireTLS && x.s.passesOn() {
 		b = append(b, " REQUIRETLS"...)
 	}
@@ -137,37 +141,53 @@ func (x *transaction) notify(r *envelope.Rcpt) string {
 type limits struct {
 	mails   int // MAIL commands in a session
 	rcpts   int // recipients of a message
-	domains int // of the recipients of a message
+	domains int // of recipients in a session
 }
 
-// parseLimits reads the parameters of LIMITS. Those that cannot be read, or not
-// be kept, are as if not there.
+// parseLimits reads the parameters of LIMITS. A list that is none is passed over
+// as a whole, and so is the value of a limit that is none (section 3.7).
 func parseLimits(param string) (l limits) {
+	if strings.Contains(param, ";") { // in no value (section 3)
+		return limits{}
+	}
 	for word := range strings.FieldsSeq(param) {
 		name, value, _ := strings.Cut(word, "=")
-		n, err := strconv.ParseInt(value, 10, 32)
-		if err != nil || n < 1 {
+		n, ok := limitValue(value)
+		if !ok {
 			continue
 		}
 		switch strings.ToUpper(name) {
 		case "MAILMAX":
-			l.mails = int(n)
+			l.mails = n
 		case "RCPTMAX":
-			l.rcpts = int(n)
+			l.rcpts = n
 		case "RCPTDOMAINMAX":
-			l.domains = int(n)
+			l.domains = n
 		}
 	}
 	return l
 }
 
-// split puts aside the recipients that are more than the server takes at a time.
-func (x *transaction) split() {
+// limitValue reads one to six digits, of which the first is not 0.
+func limitValue(s string) (int, bool) {
+	if s == "" || len(s) > 6 || s[0] == '0' || strings.Trim(s, "0123456789") != "" {
+		return 0, false
+	}
+	n, err := strconv.Atoi(s)
+	return n, err == nil
+}
+
+// split puts aside the recipients that are more than the server takes at a time,
+// or in this session. It reports whether anything is left to do.
+func (x *transaction) split() bool {
 	l := parseLimits(x.s.ext["LIMITS"])
 	if l.rcpts == 0 && l.domains == 0 {
-		return
+		return true
 	}
-	domains := make(map[string]bool)
+	if x.s.domains == nil {
+		x.s.domains = make(map[string]bool)
+	}
+	domains := x.s.domains
 	first := x.rcpts[:0:0]
 	for _, i := range x.rcpts {
 		domain := smtp.CanonicalDomain(x.t.Rcpts[i].To.Domain)
@@ -180,6 +200,14 @@ func (x *transaction) split() {
 		first = append(first, i)
 	}
 	x.rcpts = first
+	if len(first) > 0 {
+		return true
+	}
+	for _, i := range x.rest {
+		x.decide(i, x.noMore())
+	}
+	x.rest = nil
+	return false
 }
 
 // spent reports whether a session may carry no more mail.
@@ -188,8 +216,15 @@ func (c *conn) spent() bool {
 	return l.mails > 0 && c.sent >= l.mails
 }
 
+// full reports whether a session may carry no more mail of others: it is spent, or
+// has as many domains as the server takes in one (RFC 9422 section 4.3).
+func (c *conn) full() bool {
+	l := parseLimits(c.ext["LIMITS"])
+	return c.spent() || l.domains > 0 && len(c.domains) >= l.domains
+}
+
 // noMore is the outcome for those that a session is over for.
 func (x *transaction) noMore() Outcome {
 	return x.s.outcome(451, status.Enhanced{Class: 4, Subject: 5, Detail: 3},
-		fmt.Sprintf("The server takes %d messages at a time", x.s.sent))
+		"The server takes no more messages, or no more domains, in one session")
 }

@@ -178,9 +178,25 @@ func TestLimitsAreKept(t *testing.T) {
 		t.Errorf("%d connections, %+v", p.connections(), got)
 	}
 	p = newPeer(t, "127.0.0.1:0", "LIMITS RCPTDOMAINMAX=1").start()
-	wantCodes(t, send(t, newCourier(t, p), hello, "a@example.net", "b@y.net", "c@example.net"), 250, 250, 250)
-	if got := p.received(); len(got) != 2 || len(got[0].rcpts) != 2 {
-		t.Errorf("%+v", got)
+	// Domains are counted over the whole session (RFC 9422 section 4.3).
+	domains := newCourier(t, p)
+	wantCodes(t, send(t, domains, hello, "a@example.net", "b@y.net", "c@example.net"), 250, 451, 250)
+	wantCodes(t, send(t, domains, hello, "d@example.net"), 250)
+	if got := p.received(); len(got) != 2 || len(got[0].rcpts) != 2 || p.connections() != 2 {
+		t.Errorf("%d connections, %+v", p.connections(), got)
+	}
+	p = newPeer(t, "127.0.0.1:0", "LIMITS RCPTMAX=1 RCPTDOMAINMAX=1").start()
+	wantCodes(t, send(t, newCourier(t, p), hello, "a@example.net", "b@example.net", "c@y.net"), 250, 250, 451)
+	if p.connections() != 1 {
+		t.Errorf("%d connections", p.connections())
+	}
+	// What is no limit is none (section 3.7).
+	for _, odd := range []string{"RCPTMAX=1;X", "RCPTMAX=01", "RCPTMAX=+1", "RCPTMAX=0", "RCPTMAX=0000001", "RCPTMAX"} {
+		p = newPeer(t, "127.0.0.1:0", "LIMITS "+odd).start()
+		wantCodes(t, send(t, newCourier(t, p), hello, "a@example.net", "b@example.net"), 250, 250)
+		if len(p.received()) != 1 {
+			t.Errorf("LIMITS %s: %d messages", odd, len(p.received()))
+		}
 	}
 	// Refused all at first: the others are still asked.
 	p = newPeer(t, "127.0.0.1:0", "LIMITS RCPTMAX=1")

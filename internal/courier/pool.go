@@ -167,7 +167,7 @@ func (p *pool) forget(cl *claim) {
 
 // release hands a connection back for others, or with nil an unused leave.
 func (p *pool) release(cl *claim, c *conn) {
-	if c == nil || c.sent >= p.maxUse(cl) || c.spent() || p.opt.Idle < 0 {
+	if c == nil || c.sent >= p.maxUse(cl) || c.full() || p.opt.Idle < 0 {
 		p.drop(cl)
 		if c != nil {
 			c.quit()

@@ -71,6 +71,9 @@ func TestRelayWithLogin(t *testing.T) {
 		if !p.received()[0].tls || !strings.Contains(p.commands(), want) {
 			t.Errorf("%s", p.commands())
 		}
+		if from := p.received()[0].from; !strings.HasSuffix(from, " AUTH=<>") { // RFC 4954 section 5
+			t.Errorf("MAIL %q", from)
+		}
 	}
 }
 

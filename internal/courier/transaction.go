@@ -51,7 +51,9 @@ func (x *transaction) run() {
 	if !x.fitContent() || !x.fit() || !x.fitExtensions() || len(x.rcpts) == 0 {
 		return
 	}
-	x.split()
+	if !x.split() {
+		return
+	}
 	if err := x.prepare(); err != nil {
 		x.decideAll(x.ours(err))
 		return

@@ -13,7 +13,7 @@ func limitsExtension() extension {
 			limits := s.srv.cfg.Limits
 			var params []string
 			add := func(name string, n int) {
-				if n > 0 && n <= 999_999 { // six digits (section 3)
+				if n > 0 && n <= 999_999 { // six digits (section 4)
 					params = append(params, name+"="+strconv.Itoa(n))
 				}
 			}
