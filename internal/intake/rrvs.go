@@ -28,14 +28,29 @@ func sameOwner(r envelope.Rcpt, targets []directory.Target) error {
 }
 
 // ownerByHeader is sameOwner for the condition that came as a header field,
-// through a server that has no RRVS. It is for messages to one recipient, and the
-// parameter goes before it.
+// through a server that has no RRVS (RFC 7293 section 5.2). The parameter goes
+// before it. That one of several recipients is somebody else refuses the message
+// for all (section 7): such fields are not for several, and none must get it.
 func (t *Transfer) ownerByHeader(ctx context.Context, header message.Header) error {
-	if len(t.env.Rcpts) != 1 || !t.env.Rcpts[0].RRVS.IsZero() {
+	fields := header.All("Require-Recipient-Valid-Since")
+	if len(fields) == 0 {
 		return nil
 	}
-	r := t.env.Rcpts[0]
-	for _, v := range header.All("Require-Recipient-Valid-Since") {
+	for _, r := range t.env.Rcpts {
+		if !r.RRVS.IsZero() {
+			continue
+		}
+		if err := t.ownerByFields(ctx, r, fields); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ownerByFields is ownerByHeader for one recipient, by the first field that names
+// it.
+func (t *Transfer) ownerByFields(ctx context.Context, r envelope.Rcpt, fields []string) error {
+	for _, v := range fields {
 		at := strings.LastIndexByte(v, ';')
 		if at < 0 {
 			continue
@@ -55,11 +70,12 @@ func (t *Transfer) ownerByHeader(ctx context.Context, header message.Header) err
 	return nil
 }
 
-// isRole reports whether a local part is one of the offices that every domain
-// has (RFC 2142 sections 4 and 5, RFC 5321 section 4.5.1).
+// isRole reports whether a local part is one of the offices and services for
+// which RFC 2142 sections 3 to 5 set names apart (RFC 7293 section 5.1).
 func isRole(local string) bool {
 	switch strings.ToLower(local) {
-	case "postmaster", "abuse", "noc", "security", "hostmaster", "webmaster":
+	case "info", "marketing", "sales", "support", "abuse", "noc", "security",
+		"postmaster", "hostmaster", "usenet", "news", "webmaster", "www", "uucp", "ftp":
 		return true
 	}
 	return false

@@ -19,6 +19,7 @@ func TestRRVS(t *testing.T) {
 	h.alias("mixed@example.test", "carol@example.test", "bob@example.test")
 	h.alias("far@example.test", "x@example.org")
 	h.alias("postmaster@example.test", "carol@example.test")
+	h.alias("sales@example.test", "carol@example.test")
 	c := h.call(smtpd.MX)
 	c.say(250, "MAIL FROM:<bank@example.org>")
 	const afterNoon, atNoon, before = " RRVS=2026-03-01T12:00:01Z", " RRVS=2026-03-01T12:00:00Z", " RRVS=2026-03-01T11:59:59Z"
@@ -30,6 +31,7 @@ func TestRRVS(t *testing.T) {
 		{"<alice+bank@example.test>" + before + ";C", 550}, {"<carol@example.test>", 250}, {"<carol@example.test>" + afterNoon, 550},
 		{"<new@example.test>" + afterNoon, 550}, {"<mixed@example.test>" + afterNoon, 250}, {"<mixed@example.test>" + before, 550},
 		{"<far@example.test>" + before, 250}, {"<nobody@example.test>" + before, 550}, {"<postmaster@example.test>" + before, 250},
+		{"<Sales@example.test>" + before, 250},
 	} {
 		text := c.say(s.code, "RCPT TO:"+s.rcpt)
 		if s.code == 550 && !strings.HasPrefix(s.rcpt, "<nobody") && !strings.HasPrefix(text, "5.7.17 ") {
@@ -88,7 +90,10 @@ func TestRRVSHeader(t *testing.T) {
 	send("alice@example.test"+after, 250, "<alice@example.test>")
 	send("Alice@Example.Test"+before, 550, "<alice@example.test>")
 	send("bob@example.test"+before, 250, "<alice@example.test>")
-	send("alice@example.test"+before, 250, "<alice@example.test>", "<bob@example.test>")
+	send("alice@example.test"+before, 550, "<alice@example.test>", "<bob@example.test>")
+	send("alice@example.test"+after, 250, "<alice@example.test>", "<bob@example.test>")
+	send("alice@example.test"+before, 550, "<bob@example.test>", "<alice@example.test>")
+	send("alice@example.test"+before, 250, "<bob@example.test>", "<alice@example.test> RRVS=2026-03-01T12:00:00Z")
 	send("alice@example.test"+before, 250, "<alice@example.test> RRVS=2026-03-01T12:00:00Z")
 	for _, bad := range []string{"", "alice@example.test", "alice@example.test;", "alice@example.test; soon", "alice" + before} {
 		send(bad, 250, "<alice@example.test>")

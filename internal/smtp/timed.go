@@ -116,13 +116,16 @@ type RRVS struct {
 	Continue bool // "C": where it cannot be passed on, drop the condition; otherwise refuse
 }
 
-// ParseRRVS reads RRVS: a date and time, with ";C" or ";R" perhaps. Errors wrap
-// ErrParameter.
+// ParseRRVS reads RRVS: a date and time in whole seconds, with ";C" or ";R"
+// perhaps. Errors wrap ErrParameter.
 func ParseRRVS(value string) (RRVS, error) {
 	date, action, given := strings.Cut(value, ";")
 	t, err := ParseDateTime(date)
 	if err != nil {
 		return RRVS{}, err
+	}
+	if strings.Contains(date, ".") {
+		return RRVS{}, fmt.Errorf("%w: RRVS has whole seconds", ErrParameter)
 	}
 	r := RRVS{Since: t, Continue: strings.EqualFold(action, "C")}
 	if given && !r.Continue && !strings.EqualFold(action, "R") {

@@ -70,7 +70,7 @@ func TestParseRRVS(t *testing.T) {
 			t.Errorf("RRVS=%s: %+v, %v", in, got, err)
 		}
 	}
-	for _, in := range []string{"", "yesterday", "2014-04-03T23:01:00Z;", "2014-04-03T23:01:00Z;X", "2014-04-03T23:01:00Z;CR", ";C"} {
+	for _, in := range []string{"", "yesterday", "2014-04-03T23:01:00Z;", "2014-04-03T23:01:00Z;X", "2014-04-03T23:01:00Z;CR", ";C", "2014-04-03T23:01:00.5Z", "2014-04-03T23:01:00.0Z;C"} {
 		if got, err := ParseRRVS(in); !errors.Is(err, ErrParameter) {
 			t.Errorf("RRVS=%s: %+v, %v; want an error", in, got, err)
 		}
