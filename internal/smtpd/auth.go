@@ -49,9 +49,10 @@ func (s *session) authAllowed() bool {
 	case s.env != nil:
 		s.badSequence("A transaction is under way")
 	case !ok && needsTLS:
-		s.reply(538, enhanced(5, 7, 11), "Encryption required, use STARTTLS first")
+		// RFC 4954 section 4; its 538 is for history only.
+		s.reply(504, enhanced(5, 5, 4), "Encryption required, use STARTTLS first")
 	case !ok:
-		s.reply(538, enhanced(5, 7, 11), "Encryption required")
+		s.reply(504, enhanced(5, 5, 4), "Encryption required")
 	default:
 		return true
 	}

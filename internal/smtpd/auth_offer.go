@@ -19,8 +19,13 @@ func authExtension() extension {
 		mail: map[string]mailParam{"AUTH": func(_ *session, _ *envelope.Envelope, value string) *status.Error {
 			// Whom the client vouches for is of no use to us: it has logged in itself
 			// (RFC 4954 section 5).
-			if _, err := smtp.DecodeXtext(value); err != nil || value == "" {
-				return badParam("AUTH must be an address in xtext")
+			text, err := smtp.DecodeXtext(value)
+			var a smtp.Address
+			if err == nil && text != "<>" {
+				a, err = smtp.ParseAddress(text)
+			}
+			if err != nil || text != "<>" && a.Domain == "" {
+				return badParam("AUTH must be <> or an address, in xtext")
 			}
 			return nil
 		}},

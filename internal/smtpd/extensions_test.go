@@ -104,6 +104,17 @@ func TestDeliverBy(t *testing.T) {
 	}
 }
 
+// Whom a client vouches for is read and left at that (RFC 4954 section 5).
+func TestAuthOfMail(t *testing.T) {
+	p, h := submission(t)
+	p.refuses("501 5.5.4", "AUTH", "AUTH=alice", "AUTH=alice@", "AUTH=a+3@example.test", "AUTH=+3C>x", "AUTH=<> AUTH=<>")
+	for _, params := range []string{"AUTH=<>", "auth=e+3Dmc2@example.test", "AUTH=alice@[192.0.2.1]"} {
+		if env := p.offer(h, params, "250 2.1.0"); env.Origin.Login != "alice@example.test" {
+			t.Errorf("%s: %+v", params, env.Origin)
+		}
+	}
+}
+
 func TestPriority(t *testing.T) {
 	p, h := submission(t)
 	p.refuses("501 5.5.4", "MT-PRIORITY", "MT-PRIORITY=10", "MT-PRIORITY=+1", "MT-PRIORITY=-0", "MT-PRIORITY=high", "MT-PRIORITY=1 MT-PRIORITY=1")

@@ -209,7 +209,7 @@ func TestAuthNeedsTLS(t *testing.T) {
 	_, addr := serve(t, Config{Mode: Submission, TLS: srvTLS}, &house{})
 	p := dial(t, addr)
 	p.do("EHLO x", "250")
-	p.do("AUTH PLAIN "+plain("alice@example.test", "posthouse"), "538 5.7.11")
+	p.do("AUTH PLAIN "+plain("alice@example.test", "posthouse"), "504 5.5.4")
 	p.do("MAIL FROM:<alice@example.test>", "530 5.7.0 Must issue a STARTTLS")
 	p.startTLS(cliTLS)
 	p.do("MAIL FROM:<alice@example.test>", "503 5.5.1") // the hello is forgotten
