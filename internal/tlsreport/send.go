@@ -27,9 +27,11 @@ type Options struct {
 	Client   *http.Client // for reports by HTTPS, see package fetch
 	Clock    clock.Clock
 	Log      *slog.Logger
-	Hostname string       // the submitter
-	Org      string       // the name of the organisation
-	Contact  smtp.Address // the author of reports, for questions
+	Hostname string // of this house, for the reports' IDs
+	Org      string // the name of the organisation
+	// Contact is the author of reports, for questions. Its domain is the submitter
+	// (RFC 8460 section 5.3).
+	Contact smtp.Address
 	// Submit takes a report as a message to one recipient, for good.
 	Submit func(ctx context.Context, to smtp.Address, message io.WriterTo) error
 }
@@ -169,7 +171,7 @@ func (s *Sender) everywhere(ctx context.Context, t task, record *tlsrpt.Record, 
 	for _, to := range record.Mail {
 		send("mailto:"+to.String(), func() error {
 			return s.opt.Submit(ctx, to, &tlsrpt.Message{
-				From: s.opt.Contact, To: to, Submitter: s.opt.Hostname, Domain: t.domain, Date: s.opt.Clock.Now(), Report: report,
+				From: s.opt.Contact, To: to, Submitter: s.opt.Contact.Domain, Domain: t.domain, Date: s.opt.Clock.Now(), Report: report,
 			})
 		})
 	}

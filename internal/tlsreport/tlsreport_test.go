@@ -211,6 +211,12 @@ func TestReport(t *testing.T) {
 	if mails, posts := o.sent(); mails != 1 || posts != 0 {
 		t.Fatalf("%d by mail, %d by HTTPS", mails, posts)
 	}
+	// The submitter is the domain of the contact (RFC 8460 section 5.3).
+	for _, want := range []string{"\r\nTLS-Report-Submitter: example.test\r\n", "\r\n Submitter: example.test\r\n", `"example.test!mail.example!`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
 	r, err := tlsrpt.ParseMessage(strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 // Message is a report on its way by mail (RFC 8460 section 5.3).
 type Message struct {
 	From, To  smtp.Address
-	Submitter string // our host name
+	Submitter string // the domain of the report's contact
 	Domain    string // that the report is about
 	Date      time.Time
 	Report    *Report
