@@ -112,7 +112,7 @@ func (a *app) queueRerouteCommand() *cobra.Command {
 }
 
 // queuePage is how many entries a list asks for at once.
-const queuePage = 1000
+const queuePage = 10_000
 
 func (a *app) queueListCommand() *cobra.Command {
 	var sel queue.Selector
@@ -130,7 +130,7 @@ func (a *app) queueListCommand() *cobra.Command {
 }
 
 // queueList prints page by page, so that a million entries take no more memory
-// than a thousand.
+// than ten thousand.
 func (a *app) queueList(c *cobra.Command, api admin.API, sel queue.Selector, limit int) error {
 	list := newLister(a, []string{"ID", "STATE", "AGE", "TRIES", "NEXT", "SIZE", "FROM", "TO", "LAST RESULT"},
 		func(e queue.Entry) []string {

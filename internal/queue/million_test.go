@@ -26,7 +26,7 @@ import (
 // each costs (B/rcpt), and how long a new message takes beside them, from its
 // commit to the record of its delivery, which is the disk for the most part
 // (ns/op), and from there to the courier (us-to-courier). "empty" is the same for
-// a queue with nothing in it; in "dead" all million are due, for one site that
+// a queue with nothing in it; a page is 1,000 entries of a list; in "dead" all million are due, for one site that
 // cannot be reached.
 //
 //	go test ./internal/queue -run '^$' -bench Million -benchtime 2000x
@@ -115,6 +115,11 @@ func benchmarkMillion(b *testing.B, messages, rcpts int, in time.Duration) {
 		if q.depth[sWaiting]+q.depth[sReady] != n {
 			b.Fatalf("%d entries wait", q.depth[sWaiting])
 		}
+		began := time.Now()
+		if list, err := q.List(b.Context(), Selector{}, Page{Limit: 1000}); err != nil || len(list) != 1000 {
+			b.Fatalf("%d listed, %v", len(list), err)
+		}
+		b.ReportMetric(float64(time.Since(began).Milliseconds()), "ms/page")
 		b.ReportMetric(load.Seconds(), "load-s")
 		b.ReportMetric(float64(after-before)/float64(n), "B/rcpt")
 	}

@@ -10,7 +10,6 @@ import (
 
 	"posthouse/internal/classify"
 	"posthouse/internal/courier"
-	"posthouse/internal/envelope"
 	"posthouse/internal/report"
 	"posthouse/internal/status"
 )
@@ -270,127 +269,6 @@ func TestStopSite(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		h.empty()
-		h.stop()
-	})
-}
-
-// A letter passes the bulk that waits for the same slow site, and a stream of
-// letters does not stop the bulk.
-func TestPeopleBeforeBulk(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t)
-		h.world.perSite, h.world.delay = 1, time.Second
-		h.open()
-		h.start()
-		for i := range 300 {
-			m := h.letterTo(fmt.Sprintf("bulk%d@one.net", i))
-			m.Envelope.Stream = envelope.Bulk
-			h.enqueue(m)
-		}
-		time.Sleep(10 * time.Second)
-		h.enqueue(h.letterTo("person@one.net"))
-		urgent := h.letterTo("urgent@one.net")
-		urgent.Envelope.Priority = 6
-		h.enqueue(urgent)
-		time.Sleep(4 * time.Second)
-		synctest.Wait()
-		if h.world.tried("person@one.net") != 1 || h.world.tried("urgent@one.net") != 1 {
-			t.Errorf("letters wait behind bulk: %v", h.world.all())
-		}
-		bulk := func() (n int) {
-			for to := range h.world.all() {
-				if strings.HasPrefix(to, "bulk") {
-					n++
-				}
-			}
-			return n
-		}
-		before := bulk()
-		for i := range 300 {
-			h.enqueue(h.letterTo(fmt.Sprintf("person%d@one.net", i)))
-		}
-		time.Sleep(100 * time.Second)
-		synctest.Wait()
-		if n := bulk() - before; n < 20 || n > 45 { // a third of the turns
-			t.Errorf("bulk got %d of 100 turns beside people's mail", n)
-		}
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		h.empty()
-		h.stop()
-	})
-}
-
-// A hundred thousand messages for one slow site delay no other's mail, nor do
-// slow sites that could fill all lanes, once they are known.
-func TestSlowSitesDelayNobody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t)
-		h.world.total = 60
-		h.world.forget = true
-		h.world.slow = func(site string) time.Duration {
-			if strings.HasPrefix(site, "slow") {
-				return 10 * time.Minute
-			}
-			return 0
-		}
-		h.open()
-		h.start()
-		for i := range crowd {
-			h.enqueue(h.letterTo(fmt.Sprintf("u%d@slow.net", i)))
-		}
-		prompt := func(what string) {
-			for i := range 20 {
-				to := fmt.Sprintf("a@fast%d-%s.net", i, what)
-				h.enqueue(h.letterTo(to))
-				synctest.Wait()
-				if h.world.tried(to) != 1 {
-					t.Errorf("%s: mail for site %d waits", what, i)
-				}
-				time.Sleep(time.Minute)
-			}
-		}
-		prompt("one")
-		for i := range 40 {
-			for n := range 100 {
-				h.enqueue(h.letterTo(fmt.Sprintf("u%d@slow%d.net", n, i)))
-			}
-		}
-		time.Sleep(10 * time.Minute) // now they are known to be slow
-		prompt("many")
-		h.stop()
-	})
-}
-
-// When all lanes were taken, those that found none get theirs, whatever became
-// of the others that waited with them.
-func TestNobodyIsForgottenInTheCrowd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t)
-		h.world.perSite, h.world.total, h.world.delay = 8, 8, time.Minute
-		h.world.answer = func(to string, n int) courier.Outcome {
-			if strings.Contains(to, "@dead") && n < 3 {
-				return unreached()
-			}
-			return sent()
-		}
-		h.open()
-		h.start()
-		for i := range 40 {
-			for n := range 5 {
-				h.enqueue(h.letterTo(fmt.Sprintf("u%d@dead%d.net", n, i)))
-				h.enqueue(h.letterTo(fmt.Sprintf("u%d@good%d.net", n, i)))
-			}
-		}
-		time.Sleep(12 * time.Hour)
-		synctest.Wait()
-		if n := len(h.list(Selector{})); n != 0 {
-			t.Errorf("%d entries are still there", n)
-		}
-		if h.world.mostAll > 8 {
-			t.Errorf("%d at once", h.world.mostAll)
-		}
 		h.empty()
 		h.stop()
 	})
