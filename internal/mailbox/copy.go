@@ -71,7 +71,7 @@ func (b *box) transfer(ctx context.Context, snap *Snapshot, set UIDSet, dest str
 // there is nothing to copy.
 func (b *box) transferPages(ctx context.Context, t *transfer, uids []uint32) (last uint64, err error) {
 	for first := true; first || len(uids) > 0; first = false {
-		n := min(copyPage, len(uids))
+		n := min(b.a.s.copyPage, len(uids))
 		final := n == len(uids)
 		var page CopyResult
 		var bytes int64

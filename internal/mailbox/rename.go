@@ -141,7 +141,7 @@ func (a *Account) renameInbox(ctx context.Context, to string) error {
 					return err
 				}
 			}
-			uids, err := firstUIDs(e.tx, e.keys, inboxID, copyPage)
+			uids, err := firstUIDs(e.tx, e.keys, inboxID, a.a.s.copyPage)
 			if n = len(uids); err != nil {
 				return err
 			}
@@ -152,7 +152,7 @@ func (a *Account) renameInbox(ctx context.Context, to string) error {
 			return errors.Join(err, a.a.changed(ctx, last))
 		}
 		last = max(last, modseq)
-		if n < copyPage {
+		if n < a.a.s.copyPage {
 			return a.a.changed(ctx, last)
 		}
 	}

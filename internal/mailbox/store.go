@@ -26,6 +26,8 @@ type Store struct {
 	counts *refs.Counter
 	opt    Options
 
+	copyPage int // the constant, but for tests
+
 	mu       sync.Mutex
 	accounts map[id.Account]*account
 
@@ -49,7 +51,7 @@ func Open(db kv.Store, bodies blob.Store, counts *refs.Counter, opt Options) (*S
 	if opt.MaxMessageSize <= 0 {
 		opt.MaxMessageSize = defaultMaxMessage
 	}
-	s := &Store{db: db, bodies: bodies, counts: counts, opt: opt, accounts: make(map[id.Account]*account)}
+	s := &Store{db: db, bodies: bodies, counts: counts, opt: opt, copyPage: copyPage, accounts: make(map[id.Account]*account)}
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.queue.init()
