@@ -18,6 +18,7 @@ const (
 	MaxPolicy = 64 << 10               // its size, in bytes
 	maxHosts  = 200                    // mx lines that are read
 	maxID     = 32
+	maxName   = 32
 )
 
 // ErrNone means that a domain has no MTA-STS record.
@@ -53,8 +54,8 @@ func Host(domain string) string { return "mta-sts." + domain }
 const Path = "/.well-known/mta-sts.txt"
 
 // ParseRecord finds the policy's id among the texts at RecordName. Texts that
-// do not begin with the version are passed over; unless one is left there is no
-// policy (RFC 8461 section 3.1).
+// do not begin with the version are passed over; unless one is left, and is as it
+// must be, there is no policy (RFC 8461 section 3.1).
 func ParseRecord(texts []string) (id string, err error) {
 	var record string
 	found := 0
@@ -70,18 +71,41 @@ func ParseRecord(texts []string) (id string, err error) {
 	if found > 1 {
 		return "", fmt.Errorf("%w: %d records", ErrInvalid, found)
 	}
-	for field := range strings.SplitSeq(record, ";") {
-		name, value, _ := strings.Cut(field, "=")
-		if strings.Trim(name, " \t") != "id" {
-			continue
-		}
-		id = strings.Trim(value, " \t")
-		if !validID(id) {
-			return "", fmt.Errorf("%w: id %q", ErrInvalid, id)
-		}
-		return id, nil // of doubles the first counts
+	fields := strings.Split(record, ";")[1:] // behind the version
+	if last := len(fields) - 1; strings.Trim(fields[last], " \t") == "" {
+		fields = fields[:last]
 	}
-	return "", fmt.Errorf("%w: no id", ErrInvalid)
+	for _, field := range fields {
+		name, value, ok := strings.Cut(strings.Trim(field, " \t"), "=")
+		name, value = strings.TrimRight(name, " \t"), strings.TrimLeft(value, " \t")
+		switch {
+		case !ok || !validName(name) || value == "" || strings.ContainsAny(value, "= \t"):
+			return "", fmt.Errorf("%w: field %.40q", ErrInvalid, field)
+		case name != "id" || id != "": // of doubles the first counts
+			continue
+		case !validID(value):
+			return "", fmt.Errorf("%w: id %q", ErrInvalid, value)
+		}
+		id = value
+	}
+	if id == "" {
+		return "", fmt.Errorf("%w: no id", ErrInvalid)
+	}
+	return id, nil
+}
+
+// validName is the name of a field: letters, digits, and behind the first of them
+// "_", "-" and ".".
+func validName(s string) bool {
+	if len(s) > maxName {
+		return false
+	}
+	return validID(strings.Map(func(c rune) rune {
+		if strings.ContainsRune("_-.", c) {
+			return -1
+		}
+		return c
+	}, s)) && !strings.ContainsRune("_-.", rune(s[0]))
 }
 
 func isRecord(t string) bool {

@@ -27,6 +27,13 @@ func TestParseRecord(t *testing.T) {
 		"two":                      {[]string{"v=STSv1; id=1;", "v=STSv1; id=2;"}, "", ErrInvalid},
 		"no id":                    {[]string{"v=STSv1; ids=1"}, "", ErrInvalid},
 		"id is letters and digits": {[]string{"v=STSv1; id=a-b"}, "", ErrInvalid},
+		"a field without value":    {[]string{"v=STSv1; id=1; x="}, "", ErrInvalid},
+		"no field":                 {[]string{"v=STSv1; id=1; x"}, "", ErrInvalid},
+		"nothing between marks":    {[]string{"v=STSv1;; id=1"}, "", ErrInvalid},
+		"spaces in a value":        {[]string{"v=STSv1; x=a b; id=1"}, "", ErrInvalid},
+		"no name":                  {[]string{"v=STSv1; id=1; =x"}, "", ErrInvalid},
+		"a name of marks":          {[]string{"v=STSv1; id=1; _x=1"}, "", ErrInvalid},
+		"names with marks":         {[]string{"v=STSv1; x-1_.=y; id=1;  "}, "1", nil},
 		"id is 32 long":            {[]string{"v=STSv1; id=" + strings.Repeat("1", 33)}, "", ErrInvalid},
 	} {
 		if id, err := ParseRecord(c.texts); id != c.id || !errors.Is(err, c.err) {
