@@ -161,7 +161,7 @@ func TestDANE(t *testing.T) {
 		"only unusable records: TLS from anybody": {func(s *world) {
 			s.show(nettest.SelfSigned(t, nettest.Leaf{}))
 			s.publish(stsHost, keyDigest(0, wrong), keyDigest(1, wrong))
-		}, 250, "dane", false, ""},
+		}, 250, "dane", false, tlspolicy.TLSAInvalid},
 		"only unusable records: never in clear": {func(s *world) {
 			s.publish(stsHost, keyDigest(1, wrong))
 			s.peer.tls = nil

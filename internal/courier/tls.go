@@ -256,6 +256,9 @@ func (s *conn) tlsResult() (tlspolicy.ResultType, string) {
 	if p.Problem != nil && p.Source == tlspolicy.SourceOpportunistic {
 		return p.Problem.Type, p.Problem.Reason
 	}
+	if p.Level == tlspolicy.DANE && len(p.TLSA) == 0 {
+		return tlspolicy.TLSAInvalid, "none of the TLSA records can be used" // RFC 8460 section 4.3.2.1
+	}
 	if !p.Tested() {
 		return tlspolicy.Success, ""
 	}
