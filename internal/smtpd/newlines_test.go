@@ -244,8 +244,15 @@ func TestBareLFInCommands(t *testing.T) {
 			t.Errorf("%.40q: session %+v", line, sum)
 		}
 	}
-	_, addr := serve(t, Config{Newlines: NormaliseBare}, &house{})
+	// 521 is no code of submission (RFC 6409 section 7).
+	_, addr := serve(t, Config{Mode: Submission}, &house{})
 	p := dial(t, addr)
+	p.do("EHLO x", "250")
+	p.send("NOOP\nQUIT\r\n")
+	p.want("554 5.5.2 ")
+	p.closed()
+	_, addr = serve(t, Config{Newlines: NormaliseBare}, &house{})
+	p = dial(t, addr)
 	p.send("EHLO x\n")
 	p.want("250")
 	p.send("NOOP\n")

@@ -243,7 +243,11 @@ func (s *session) lost(err error) {
 	case errors.Is(err, wire.ErrBareLF):
 		// Were the line refused and the next one read, whoever can put an LF into
 		// an argument of an honest client could give commands in its name.
-		s.hangUp("bare newline", 521, enhanced(5, 5, 2), "Commands must end with <CRLF>, closing connection")
+		code := 521
+		if s.srv.cfg.Mode == Submission {
+			code = 554 // 521 is not for submission (RFC 6409 section 7)
+		}
+		s.hangUp("bare newline", code, enhanced(5, 5, 2), "Commands must end with <CRLF>, closing connection")
 	case errors.Is(err, wire.ErrFlood):
 		s.hangUp("flood", 421, enhanced(4, 7, 0), "Endless line, closing connection")
 	default:
