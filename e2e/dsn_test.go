@@ -101,13 +101,14 @@ func TestReportsOnTheWay(t *testing.T) {
 
 	// Held for a second, for one here and one elsewhere.
 	began := time.Now()
-	id = submit(t, p.north, "alice@north.test", "held", "HOLDFOR=1", "<alice@north.test>", "<bob@south.test>")
+	id = submit(t, p.north, "alice@north.test", "held", "HOLDFOR=1", "<alice@north.test> NOTIFY=SUCCESS", "<bob@south.test>")
 	awaitStory(t, p.north, id, "alice@north.test", "queued", "relayed")
 	p.north.Await("alice@north.test", "HEADER X-Token held")
 	p.south.Await("bob@south.test", "HEADER X-Token held")
 	if took := time.Since(began); took < time.Second {
 		t.Errorf("held for %v", took)
 	}
+	hasFields(t, p.north.Await("alice@north.test", `SUBJECT "Delivered: held"`), `Action: delivered`, `Arrival-Date: .*`, `Future-Release-Request: for;1`)
 	// A report that is refused in its turn ends with the postmaster, who is alice.
 	p.north.Run("", "alias", "add", "away@north.test", "nobody@south.test")
 	c, err := DialSMTP(p.north.Addr["smtp"], "")
