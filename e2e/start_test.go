@@ -3,12 +3,14 @@ package e2e
 import (
 	"fmt"
 	"net"
+	"net/textproto"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // startFails runs serve on a configuration and wants one line that has the words,
@@ -121,4 +123,49 @@ func wantOwner(t *testing.T, uid string, paths ...string) {
 			t.Error(err)
 		}
 	}
+}
+
+// Who is in the middle of a message when the house stops may end it; nobody else
+// gets in.
+func TestDrain(t *testing.T) {
+	h := NewHouse(t, "127.0.0.1", "mx.example.test", "", "alice@"+Domain)
+	h.Start()
+	conn, err := net.Dial("tcp", h.Addr["smtp"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	c := textproto.NewConn(conn)
+	if _, _, err := c.ReadResponse(220); err != nil {
+		t.Fatal(err)
+	}
+	say := func(code int, line string) {
+		t.Helper()
+		if err := c.PrintfLine("%s", line); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := c.ReadResponse(code); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say(250, "HELO client.test")
+	say(250, "MAIL FROM:<bob@client.test>")
+	say(250, "RCPT TO:<alice@"+Domain+">")
+	say(354, "DATA")
+	stopped := make(chan error, 1)
+	go func() { stopped <- h.stop(syscall.SIGTERM) }()
+	awaitTrue(t, "the doors to close", func() bool {
+		late, err := net.Dial("tcp", h.Addr["smtp"])
+		if err == nil {
+			late.Close()
+		}
+		return err != nil
+	})
+	say(250, "Subject: the last\r\n\r\nin time\r\n.")
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
+	h.Start()
+	h.Await("alice@"+Domain, "SUBJECT \"the last\"")
 }

@@ -11,8 +11,8 @@ import (
 )
 
 func (a *app) verifyCommand() *cobra.Command {
-	return &cobra.Command{Use: "verify", Short: "Check every reference and checksum of a stopped house",
-		Args: args(cobra.NoArgs), RunE: a.verify}
+	return a.listFlags(&cobra.Command{Use: "verify", Short: "Check every reference and checksum of a stopped house",
+		Args: args(cobra.NoArgs), RunE: a.verify})
 }
 
 func (a *app) rebuildCommand() *cobra.Command {
@@ -41,9 +41,21 @@ func (a *app) verify(c *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	found, err := house.Verify(c.Context(), func(problem string) { fmt.Fprintln(a.Out, problem) })
+	problems := []string{}
+	found, err := house.Verify(c.Context(), func(problem string) {
+		if a.json {
+			problems = append(problems, problem)
+		} else {
+			fmt.Fprintln(a.Out, problem)
+		}
+	})
 	if err := errors.Join(err, house.Close()); err != nil {
 		return err
+	}
+	if a.json {
+		if err := a.printJSON(problems); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintf(a.Err, "checked %d accounts, %d bodies, %d queue messages\n", found.Accounts, found.Bodies, found.Queued)
 	if found.Problems > 0 {

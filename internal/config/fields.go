@@ -42,6 +42,18 @@ func appendFields(list []field, prefix string, v reflect.Value) []field {
 	return list
 }
 
+// Changed are the keys in which two configurations differ.
+func Changed(a, b *Config) []string {
+	var keys []string
+	other := fields(b)
+	for i, f := range fields(a) {
+		if !reflect.DeepEqual(f.value.Interface(), other[i].value.Interface()) {
+			keys = append(keys, f.key)
+		}
+	}
+	return keys
+}
+
 // want says in words what a key takes.
 func want(t reflect.Type) string {
 	switch t {

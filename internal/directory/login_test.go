@@ -402,3 +402,26 @@ func TestScram(t *testing.T) {
 		t.Errorf("an exchange begun before: %v", err)
 	}
 }
+
+// Whatever is read as a hash is one that can be checked within our bounds, and
+// is written as it was read.
+func FuzzParseHash(f *testing.F) {
+	for _, s := range []string{
+		"$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+		"$argon2id$v=19$m=99999999,t=2,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA", "$argon2i$v=19$m=8,t=1,p=1$$", "$$$$$",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		h, err := parseHash(s)
+		if err != nil {
+			return
+		}
+		if h.memory > maxHashMemory || h.time > maxHashTime || h.threads < 1 || len(h.sum) < 16 {
+			t.Errorf("%q: %+v", s, h)
+		}
+		if again, err := parseHash(h.String()); err != nil || again.String() != h.String() {
+			t.Errorf("%q is written %q: %v", s, h, err)
+		}
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -309,8 +310,12 @@ func (s *Server) API() admin.API { return s.api }
 func (s *Server) Config() *config.Config { return s.cfg }
 
 // Reload reads certificates again; the log level is the caller's. Everything
-// else in cfg waits for a restart.
+// else in cfg waits for a restart, and the log says what.
 func (s *Server) Reload(ctx context.Context, cfg *config.Config) {
+	waits := slices.DeleteFunc(config.Changed(s.cfg, cfg), func(key string) bool { return key == "log.level" })
+	if len(waits) > 0 {
+		s.log.Warn("changes that wait for a restart", "keys", strings.Join(waits, " "))
+	}
 	if err := s.certs.Reload(); err != nil {
 		s.log.Error("certificates not reloaded", "err", err)
 		return

@@ -1,0 +1,73 @@
+package server
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"posthouse/internal/config"
+	"posthouse/internal/kv"
+)
+
+// A store that a newer Posthouse wrote is not touched, by a server or a command.
+func TestNewerStoreRefused(t *testing.T) {
+	cfg, err := config.Parse("test", []byte("hostname = \"mx.example.test\"\ndata = \""+t.TempDir()+"\"\n"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	g, err := openGround(t.Context(), cfg, log, groundOptions{create: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = g.db.Update(t.Context(), kv.Partitions{kv.StorePartition}, func(tx kv.Tx) error {
+		return tx.Set(formatKey(), binary.BigEndian.AppendUint32(nil, FormatVersion+1))
+	})
+	if err := errors.Join(err, g.close()); err != nil {
+		t.Fatal(err)
+	}
+	for name, open := range map[string]func(context.Context) error{
+		"serve":   func(ctx context.Context) error { _, err := Start(ctx, cfg, Options{Log: log}); return err },
+		"command": func(ctx context.Context) error { _, err := OpenOffline(ctx, cfg, log, OfflineOptions{}); return err },
+	} {
+		if err := open(t.Context()); !errors.Is(err, ErrNewerFormat) || !strings.Contains(err.Error(), "this one reads up to") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A reload names the changes that it cannot make.
+func TestReloadNamesWhatWaits(t *testing.T) {
+	var said strings.Builder
+	doc := "hostname = \"mx.example.test\"\ndata = \"" + t.TempDir() + "\"\n"
+	cfg, err := config.Parse("test", []byte(doc), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Start(t.Context(), cfg, Options{Log: slog.New(slog.NewTextHandler(&said, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reload := func(more string) string {
+		said.Reset()
+		changed, err := config.Parse("test", []byte(doc+more), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Reload(t.Context(), changed)
+		return said.String()
+	}
+	if got := reload("[log]\nlevel = \"warn\"\n"); strings.Contains(got, "wait") || !strings.Contains(got, "reloaded") {
+		t.Errorf("what could be reloaded: %s", got)
+	}
+	more := "[limits]\nrecipients = 500\ntrusted = [\"10.0.0.0/8\"]\n[[outbound.route]]\nmatch = \"*\"\nvia = \"smtp://127.0.0.1:26\"\n"
+	if got := reload(more); !strings.Contains(got, "keys=\"limits.recipients limits.trusted outbound.route\"") {
+		t.Errorf("what could not: %s", got)
+	}
+	if err := s.Stop(); err != nil {
+		t.Error(err)
+	}
+}
