@@ -7,13 +7,13 @@ import "time"
 func habits() []habit {
 	return []habit{
 		{name: "quick", takes: 80 * time.Millisecond},
-		{name: "usual", takes: 400 * time.Millisecond, answer: unknownUsers},
+		{name: "usual", takes: 400 * time.Millisecond, atOnce: 8, answer: unknownUsers},
 		{name: "greylist", takes: 200 * time.Millisecond, answer: greylist},
 		{name: "throttle", takes: 300 * time.Millisecond, answer: throttle},
 		{name: "tempfail", takes: 300 * time.Millisecond, answer: tempfail},
 		{name: "slow", takes: 20 * time.Second},
 		{name: "full", takes: 300 * time.Millisecond, answer: fullMailboxes},
-		{name: "quick", takes: 50 * time.Millisecond},
+		{name: "metered", takes: 50 * time.Millisecond, perMinute: 10},
 		{name: "outage", takes: 300 * time.Millisecond, down: func(age time.Duration) bool {
 			return age > 2*time.Hour && age < 9*time.Hour
 		}},
@@ -47,8 +47,7 @@ func throttle(_ *Internet, s *site, _ string, now time.Time) reply {
 		s.calls = s.calls[1:]
 	}
 	if len(s.calls) >= 20 {
-		return reply{421, "4.7.28 Our system has detected an unusual rate of unsolicited mail originating from your IP address. " +
-			"To protect our users from spam, mail sent from your IP address has been temporarily rate limited."}
+		return reply{450, "4.7.1 Error: too much mail from 192.0.2.7"}
 	}
 	s.calls = append(s.calls, now)
 	return reply{}

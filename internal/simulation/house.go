@@ -60,8 +60,14 @@ func (h *house) start() error {
 	log := slog.New(slog.DiscardHandler)
 	h.node = &node{in: h.in, born: h.born, dead: make(chan struct{})}
 	h.log = journal.Open(h.db, clock.System{}, log)
+	h.in.restarted()
+	told, err := limits()
+	if err != nil {
+		return err
+	}
 	h.queue = queue.New(queue.Options{
-		DB: h.db, Bodies: bodies{}, Counts: h.count, Journal: h.log, Courier: h.node,
+		Limits: told,
+		DB:     h.db, Bodies: bodies{}, Counts: h.count, Journal: h.log, Courier: h.node,
 		Clock: clock.System{}, Log: log, Hostname: "us.test", Reporter: reporter{h, h.db}, ExpireAfter: giveUp,
 	})
 	return h.queue.Start(context.Background())

@@ -14,6 +14,7 @@ import (
 
 	"posthouse/internal/classify"
 	"posthouse/internal/courier"
+	"posthouse/internal/shaping"
 	"posthouse/internal/smtp"
 	"posthouse/internal/status"
 )
@@ -28,8 +29,9 @@ type Internet struct {
 	rnd     *rand.Rand
 	domains map[string]*site
 	busy    int
-	faults  []string // caps that were exceeded
-	sent    int      // transactions
+	by      map[string]int // transactions under way, by habit
+	faults  []string       // caps that were exceeded
+	sent    int            // transactions
 }
 
 // site is the hosts that serve some domains.
@@ -39,6 +41,7 @@ type site struct {
 	taken map[string]int       // how often a message was taken, by recipient
 	first map[string]time.Time // greylisting: when a recipient was first tried
 	calls []time.Time          // throttling: of the last minute
+	begun []time.Time          // transactions of the last minute, since the node's last start
 	busy  int
 }
 
@@ -52,6 +55,9 @@ type reply struct {
 type habit struct {
 	name  string
 	takes time.Duration // of a transaction
+	// What our node is told to keep to: transactions at once to all sites of this
+	// habit, and transactions a minute to each of them. 0 is no limit.
+	atOnce, perMinute int
 	// down reports whether the hosts cannot be reached, so long after the start.
 	down func(age time.Duration) bool
 	// answer judges one recipient; nil takes everything.
@@ -67,7 +73,7 @@ func NewInternet(seed uint64, sites, perSite, total int) (*Internet, error) {
 	}
 	in := &Internet{
 		table: table, perSite: perSite, total: total,
-		rnd: rand.New(rand.NewPCG(seed, 1)), domains: make(map[string]*site),
+		rnd: rand.New(rand.NewPCG(seed, 1)), domains: make(map[string]*site), by: make(map[string]int),
 	}
 	kinds := habits()
 	for i := range sites {
@@ -103,13 +109,61 @@ func (in *Internet) begin(domain string) *site {
 	s.busy++
 	in.busy++
 	in.sent++
+	in.by[s.habit.name]++
 	if s.busy > in.perSite {
 		in.faults = append(in.faults, fmt.Sprintf("%s: %d connections, at most %d", s.name, s.busy, in.perSite))
+	}
+	if h := &s.habit; h.atOnce > 0 && in.by[h.name] > h.atOnce {
+		in.faults = append(in.faults, fmt.Sprintf("%s: %d connections to all of them, at most %d", h.name, in.by[h.name], h.atOnce))
+	}
+	if s.habit.perMinute > 0 {
+		s.meter(in)
 	}
 	if in.busy > in.total {
 		in.faults = append(in.faults, fmt.Sprintf("%d connections in all, at most %d", in.busy, in.total))
 	}
 	return s
+}
+
+// meter judges the rate of transactions. Under in.mu.
+func (s *site) meter(in *Internet) {
+	now := time.Now()
+	for len(s.begun) > 0 && now.Sub(s.begun[0]) >= time.Minute {
+		s.begun = s.begun[1:]
+	}
+	s.begun = append(s.begun, now)
+	if len(s.begun) > s.habit.perMinute {
+		in.faults = append(in.faults, fmt.Sprintf("%s: %d transactions in a minute, at most %d", s.name, len(s.begun), s.habit.perMinute))
+	}
+}
+
+// limits are what the node is told to keep to.
+func limits() ([]shaping.Limit, error) {
+	var list []shaping.Limit
+	for _, h := range habits() {
+		if h.atOnce == 0 && h.perMinute == 0 {
+			continue
+		}
+		l := shaping.Limit{Match: "*." + h.name + ".test", Connections: h.atOnce}
+		if h.perMinute > 0 {
+			var err error
+			if l.MessageRate, err = shaping.ParseRate(fmt.Sprintf("%d/m", h.perMinute)); err != nil {
+				return nil, err
+			}
+			l.EachSite = true
+		}
+		list = append(list, l)
+	}
+	return shaping.Limits(list)
+}
+
+// restarted forgets what a node that starts again cannot know.
+func (in *Internet) restarted() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, s := range in.domains {
+		s.begun = nil
+	}
 }
 
 // ending is how a transaction ended.
@@ -127,6 +181,7 @@ func (in *Internet) end(s *site, rcpts []string, how ending) []reply {
 	defer in.mu.Unlock()
 	s.busy--
 	in.busy--
+	in.by[s.habit.name]--
 	if how == unreached || how == died && in.rnd.IntN(4) > 0 {
 		return nil
 	}
