@@ -50,7 +50,7 @@ func TestDeliveredHere(t *testing.T) {
 		"Original-Recipient": "rfc822; al+x@example.test", "Final-Recipient": "rfc822; alice@example.test",
 		"Action": "delivered", "Status": "2.1.5", "Diagnostic-Code": "", "Remote-Mta": "",
 	})
-	if d.message.Get("Original-Envelope-Id") != "E+1" || d.message.Get("Received-From-Mta") != "dns; client.test" || d.message.Get("Arrival-Date") == "" {
+	if d.message.Get("Original-Envelope-Id") != "E+1" || d.message.Get("Received-From-Mta") != "dns; client.test (127.0.0.1)" || d.message.Get("Arrival-Date") == "" {
 		t.Errorf("%v", d.message)
 	}
 	if d.header.Get("Auto-Submitted") != "auto-replied" || d.header.Get("In-Reply-To") != "<m1@example.org>" || d.kind != "text/rfc822-headers" {

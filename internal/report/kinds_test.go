@@ -1,6 +1,7 @@
 package report
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ import (
 func success(a Action) *DSN {
 	d := sample()
 	d.Original.Ret = "FULL"
-	d.Original.Origin.Helo = "client.example.org"
+	d.Original.Origin.Helo, d.Original.Origin.Remote = "client.example.org", netip.MustParseAddrPort("[2001:db8::1]:4025")
 	d.Rcpts = []Rcpt{{
 		Rcpt: d.Rcpts[0].Rcpt, Action: a, Status: status.Enhanced{Class: 2, Subject: 1, Detail: 5}, LastAttempt: noon,
 	}}
@@ -41,7 +42,7 @@ func TestReportsOfSuccess(t *testing.T) {
 				t.Errorf("text:\n%s", bodies[0])
 			}
 			groups := fields(t, bodies[1])
-			if got := groups[0].Get("Received-From-Mta"); got != "dns; client.example.org" {
+			if got := groups[0].Get("Received-From-Mta"); got != "dns; client.example.org (2001:db8::1)" {
 				t.Errorf("Received-From-MTA %q", got)
 			}
 			for name, want := range map[string]string{

@@ -56,6 +56,9 @@ func (d *DSN) status(global bool) []byte {
 	}
 	w.field("Reporting-MTA", "dns; "+d.Hostname)
 	if helo := o.Origin.Helo; helo != "" && isASCII(helo) {
+		if addr := o.Origin.Remote.Addr(); addr.IsValid() {
+			helo += " (" + addr.String() + ")" // RFC 3464 section 2.2.4
+		}
 		w.field("Received-From-MTA", "dns; "+helo)
 	}
 	if !o.Received.IsZero() {
