@@ -159,7 +159,7 @@ func (a *app) devTable(cfg *config.Config) {
 	fmt.Fprintf(a.Out, "  elsewhere mail for other domains is caught in the mailbox %s of %s\n", devOutbox, devCatcher)
 	smtpAddr, imapAddr := first(cfg.Listen.SMTP), first(cfg.Listen.IMAP)
 	if smtpAddr != "" {
-		fmt.Fprintf(a.Out, "\n  send  printf 'Subject: hello\\n\\nhi\\n' | curl smtp://%s --mail-from bob@%s --mail-rcpt alice@%s -T -\n", smtpAddr, devDomain, devDomain)
+		fmt.Fprintf(a.Out, "\n  send  printf 'Subject: hello\\n\\nhi\\n' | curl --crlf smtp://%s --mail-from bob@%s --mail-rcpt alice@%s -T -\n", smtpAddr, devDomain, devDomain)
 	}
 	if imapAddr != "" {
 		fmt.Fprintf(a.Out, "  read  curl -u alice@%s:%s 'imap://%s/INBOX;MAILINDEX=1'\n", devDomain, devPassword, imapAddr)
