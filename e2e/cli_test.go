@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,6 +39,9 @@ func TestExitStatus(t *testing.T) {
 		{"domain list --frobnicate", 2},
 		{"account quota alice@example.test lots --data " + none, 2},
 		{"queue drop --data " + none, 2},
+		{"queue drop --all --domain example.test --data " + none, 2},
+		{"queue list --older-than soon --data " + none, 2},
+		{"queue list --older-than 2d --data " + none, 1},
 		{"domain list --data " + none, 1},
 		{"serve --config " + none, 1},
 	} {
@@ -94,6 +98,54 @@ func TestBadConfiguration(t *testing.T) {
 	_, errs, status := run(t, "", "serve", "--config", path)
 	if status != 1 || !strings.Contains(errs, path+":3:") || !strings.Contains(errs, "limits.message_sise") {
 		t.Errorf("status %d: %s", status, errs)
+	}
+}
+
+// What only shows when it is used is told with its place as well.
+func TestUnusableConfiguration(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "posthouse.toml")
+	for text, want := range map[string]string{
+		"[listen]\nsmtp = [\"127.0.0.1:0\", \"" + taken.Addr().String() + "\"]\n":  ":4:24: listen.smtp[1]: ",
+		"[listen]\nlmtp = [\"unix:/nonexistent/lmtp.sock\"]\n":                     ":4:9: listen.lmtp[0]: ",
+		"[tls]\nmode = \"files\"\ncert = \"/none/c.pem\"\nkey = \"/none/k.pem\"\n": ":5:8: tls.cert: ",
+	} {
+		text = "hostname = \"mx.example.test\"\ndata = \"" + filepath.Join(dir, "data") + "\"\n" + text
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, errs, status := run(t, "", "serve", "--config", path)
+		if status != 1 || !strings.Contains(errs, path+want) || strings.Count(errs, "\n") != 1 {
+			t.Errorf("%s\nstatus %d: %s", text, status, errs)
+		}
+	}
+}
+
+// A data directory belongs to one server.
+func TestOneServer(t *testing.T) {
+	h := NewHouse(t, "127.0.0.1", "mx.example.test", "")
+	h.Start()
+	data := filepath.Join(h.Dir, "data")
+	path := filepath.Join(t.TempDir(), "posthouse.toml")
+	if err := os.WriteFile(path, []byte("hostname = \"mx.example.test\"\ndata = \""+data+"\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"serve", "--config", path},
+		{"init", "--hostname", "mx.example.test", "--data", data, "--config", path + ".new"},
+	} {
+		_, errs, status := run(t, "", args...)
+		if status != 1 || !strings.Contains(errs, "a server is running on "+data) {
+			t.Errorf("%s: status %d: %s", args[0], status, errs)
+		}
+	}
+	if _, err := os.Stat(path + ".new"); err == nil {
+		t.Error("init left a configuration file behind")
 	}
 }
 

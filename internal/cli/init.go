@@ -55,6 +55,9 @@ func (a *app) init(c *cobra.Command, hostname, account string) error {
 	if path == "" {
 		path = filepath.Join(data, initName)
 	}
+	if err := a.stopped(c.Context(), data); err != nil {
+		return err
+	}
 	if err := writeConfig(path, hostname, data); err != nil {
 		return err
 	}

@@ -83,6 +83,9 @@ func (a *app) queueChange(c *cobra.Command, fn func(*cobra.Command, admin.API, q
 		if sel == (queue.Selector{}) && !all {
 			return usageError{fmt.Errorf("queue %s needs a selector (--domain, --sender, --recipient, --id, --older-than, --site, --source, --state, --priority) or --all", c.Name())}
 		}
+		if sel != (queue.Selector{}) && all {
+			return usageError{fmt.Errorf("queue %s: either selectors or --all", c.Name())}
+		}
 		return a.withAPI(c, func(api admin.API) error {
 			n, err := fn(c, api, sel)
 			if err != nil {

@@ -24,6 +24,9 @@ func (a *app) serve(c *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
+	if err := a.stopped(c.Context(), cfg.Data); err != nil {
+		return err
+	}
 	level := new(slog.LevelVar)
 	s, err := server.Start(c.Context(), cfg, server.Options{Log: newLog(a.Err, cfg, level), Version: version()})
 	if err != nil {

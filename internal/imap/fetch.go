@@ -1,6 +1,9 @@
 package imap
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // FetchKind is what a FETCH item asks for.
 type FetchKind uint8
@@ -50,10 +53,10 @@ type Section struct {
 type FetchItem struct {
 	Kind    FetchKind
 	Section Section
-	Peek    bool // does not set \Seen
-	Partial bool // <Offset.Count>
-	Offset  uint32
-	Count   uint32
+	Peek    bool   // does not set \Seen
+	Partial bool   // <Offset.Count>
+	Offset  uint64 // below 2^63, as Count
+	Count   uint64
 }
 
 // SetsSeen reports whether fetching the item sets \Seen.
@@ -182,13 +185,16 @@ func (p *Parser) fetchItem(items []FetchItem, inList bool) []FetchItem {
 	return append(items, it)
 }
 
-// partial reads "<offset.count>"; count may not be 0 (RFC 9051 section 6.4.5).
+// partial reads "<offset.count>": number64s, of which count may not be 0 (RFC 9051
+// sections 6.4.5 and 9).
 func (p *Parser) partial(it *FetchItem) {
 	p.Need('<')
 	it.Partial = true
-	it.Offset = p.Number()
+	it.Offset = p.Number64()
 	p.Need('.')
-	it.Count = p.NZNumber()
+	if it.Count = p.Number64(); it.Count == 0 {
+		p.Fail("Expected a number above zero")
+	}
 	p.Need('>')
 }
 
@@ -301,7 +307,7 @@ func (f FetchItem) AppendName(b []byte) []byte {
 	b = append(b, ']')
 	if f.Partial {
 		b = append(b, '<')
-		b = AppendNumber(b, f.Offset)
+		b = strconv.AppendUint(b, f.Offset, 10)
 		b = append(b, '>')
 	}
 	return b

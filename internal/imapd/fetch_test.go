@@ -77,6 +77,11 @@ var sections = map[string]string{
 	"BODY[1]<0.4>":    "caf=",
 	"BODY[1]<4.100>":  "C3=A9 =\r\njoined",
 	"BODY[1]<400.10>": "",
+	// Numbers of 63 bits (RFC 9051 section 9).
+	"BODY[1]<4.9223372036854775807>":            "C3=A9 =\r\njoined",
+	"BODY[1]<9223372036854775807.1>":            "",
+	"BINARY[2]<2.9223372036854775807>":          "\x02\x03\x04\x05",
+	"BINARY[2]<9223372036854775807.1>":          "",
 	"BODY[HEADER.FIELDS (SUBJECT X-None date)]": "Subject: =?utf-8?q?caf=C3=A9?=\r\nDate: Mon, 6 May 2024 07:00:00 +0000\r\n\r\n",
 	"BODY[HEADER.FIELDS (X-None)]":              "\r\n",
 	"BODY[3.HEADER.FIELDS.NOT (Content-Type)]":  "Subject: inner\r\nFrom: c@example.org\r\n\r\n",

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"time"
 
 	"posthouse/internal/imap"
 	"posthouse/internal/sasl"
@@ -35,9 +36,14 @@ type overflow struct{ text string }
 func (e *overflow) Error() string { return e.text }
 
 // readCommand reads a command with its literals. Refused ones are answered here
-// and the next command is read.
+// and the next command is read. It must be whole in time, however it drips in.
 func (s *session) readCommand() (received, error) {
+	defer func() { s.conn.ReadBy = s.loginBy }()
 	for {
+		s.conn.ReadBy = time.Now().Add(s.conn.ReadTimeout)
+		if !s.loginBy.IsZero() && s.loginBy.Before(s.conn.ReadBy) {
+			s.conn.ReadBy = s.loginBy
+		}
 		c, again, err := s.readOne()
 		if err != nil || !again {
 			return c, err

@@ -95,7 +95,8 @@ func (s *session) loggedIn(who sasl.Identity, err error) (string, error) {
 	s.account, s.acct, s.login = who.Account, acct, who.Login
 	s.state = authenticated
 	s.bad = 0
-	s.conn.ReadTimeout = idleTimeout
+	s.loginBy = time.Time{}
+	s.conn.ReadTimeout, s.conn.ReadBy = idleTimeout, s.loginBy
 	return "[CAPABILITY " + s.srv.caps.text(s) + "] Logged in", nil
 }
 

@@ -47,6 +47,8 @@ func TestSelect(t *testing.T) {
 		S: f NO [NONEXISTENT] ~
 		C: g FETCH 1 FLAGS
 		S: g BAD FETCH is not possible without a mailbox selected
+		C: h LOGIN alice secret
+		S: h BAD LOGIN is not possible after login
 	`)
 }
 

@@ -65,9 +65,9 @@ func (f *fetcher) section(it *imap.FetchItem, body blob.Body, sum *message.Summa
 }
 
 // part is the <offset.count> of an extent; beyond its end it is empty.
-func (x extent) part(offset, count uint32) extent {
-	x.from = min(x.from+int64(offset), x.to)
-	x.to = min(x.from+int64(count), x.to)
+func (x extent) part(offset, count uint64) extent {
+	x.from += int64(min(offset, uint64(x.size())))
+	x.to = x.from + int64(min(count, uint64(x.size())))
 	return x
 }
 

@@ -22,8 +22,10 @@ import (
 // Times a session lives by (RFC 9051 section 5.4: at least 30 minutes).
 const (
 	loginTimeout = 60 * time.Second
-	idleTimeout  = 30 * time.Minute
-	writeTimeout = 2 * time.Minute
+	// loginPatience is for all that a stranger does; who has not logged in then leaves.
+	loginPatience = 10 * time.Minute
+	idleTimeout   = 30 * time.Minute
+	writeTimeout  = 2 * time.Minute
 )
 
 // maxBad is how many bad commands end a session, before and after login.
@@ -75,6 +77,7 @@ type session struct {
 	rev2     bool         // ENABLE IMAP4rev2
 	condsto  bool         // a CONDSTORE-enabling command was given
 	began    time.Time
+	loginBy  time.Time // zero after login
 	commands int
 }
 
@@ -84,6 +87,8 @@ func newSession(srv *Server, c net.Conn) *session {
 		door: "imap", state: notAuthenticated, began: srv.cfg.Clock.Now(),
 	}
 	s.id = id.New(s.began)
+	s.loginBy = time.Now().Add(loginPatience)
+	s.conn.ReadBy = s.loginBy
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if _, ok := c.(*tls.Conn); ok {
 		s.door = "imaps"
@@ -236,7 +241,7 @@ func (s *session) execute(c received) {
 		return
 	case cmd.states&s.state == 0:
 		s.drainAppend(c)
-		s.badCommand(s.name + " is not possible " + s.stateText())
+		s.badCommand(s.name + " is not possible " + s.stateText(cmd))
 		return
 	}
 	var text string
@@ -254,14 +259,17 @@ func (s *session) execute(c received) {
 	s.answer(cmd, text, err)
 }
 
-func (s *session) stateText() string {
+// stateText is when a command that is refused was given.
+func (s *session) stateText(cmd command) string {
 	switch s.state {
 	case notAuthenticated:
 		return "before login"
 	case authenticated:
-		return "without a mailbox selected"
+		if cmd.states&inMailbox != 0 {
+			return "without a mailbox selected"
+		}
 	}
-	return "now"
+	return "after login"
 }
 
 // answer writes pending updates and the tagged response. An empty text is
