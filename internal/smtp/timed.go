@@ -76,13 +76,15 @@ func ParseBy(value string) (By, error) {
 	return by, nil
 }
 
-// String is the value as it stands in BY, in whole seconds.
+// String is the value as it stands in BY, in whole seconds. With "R" it is one at
+// least: less would be no value.
 func (b By) String() string {
 	const most = MaxSeconds * time.Second
-	s := strconv.FormatInt(int64(min(max(b.In, -most), most)/time.Second), 10) + ";N"
+	n, mode := min(max(b.In, -most), most)/time.Second, ";N"
 	if b.Return {
-		s = s[:len(s)-1] + "R"
+		n, mode = max(n, 1), ";R"
 	}
+	s := strconv.FormatInt(int64(n), 10) + mode
 	if b.Trace {
 		s += "T"
 	}

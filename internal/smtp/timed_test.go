@@ -45,8 +45,13 @@ func TestParseBy(t *testing.T) {
 			t.Errorf("BY=%s: %+v, %v; want an error", in, got, err)
 		}
 	}
-	if got := (By{In: 90 * time.Second, Return: true, Trace: true}).String(); got != "90;RT" {
-		t.Errorf("written %q", got)
+	for want, by := range map[string]By{
+		"90;RT": {In: 90 * time.Second, Return: true, Trace: true}, "1;R": {In: 999 * time.Millisecond, Return: true},
+		"0;N": {In: 999 * time.Millisecond}, "-90;NT": {In: -90 * time.Second, Trace: true},
+	} {
+		if got := by.String(); got != want {
+			t.Errorf("written %q, want %q", got, want)
+		}
 	}
 }
 
