@@ -18,8 +18,14 @@ import (
 func startFails(t *testing.T, doc string, words ...string) {
 	t.Helper()
 	dir := t.TempDir()
-	path, data := filepath.Join(dir, "posthouse.toml"), filepath.Join(dir, "data")
-	if err := os.WriteFile(path, []byte("data = \"data\"\n"+doc), 0o600); err != nil {
+	startFailsIn(t, dir, "data", doc, words...)
+}
+
+// startFailsIn is startFails with a data directory in dir.
+func startFailsIn(t *testing.T, dir, name, doc string, words ...string) {
+	t.Helper()
+	path, data := filepath.Join(dir, "posthouse.toml"), filepath.Join(dir, name)
+	if err := os.WriteFile(path, fmt.Appendf(nil, "data = %q\n%s", name, doc), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	_, errs, status := run(t, "", "serve", "--config", path)
@@ -45,6 +51,7 @@ func TestStartRefused(t *testing.T) {
 	defer l.Close()
 	startFails(t, fmt.Sprintf("[listen]\nsmtp = [\"127.0.0.1:0\"]\nimap = [\"127.0.0.1:0\",\n  %q]\n", l.Addr()), ":5:3: listen.imap[1]: ", "in use")
 	startFails(t, "[tls]\nmode = \"files\"\ncert = \"c.pem\"\nkey = \"none.pem\"\n", ": tls.", "no such file")
+	startFailsIn(t, t.TempDir(), strings.Repeat("long/", 30), "", ":1:8: data: no room for the admin socket")
 	if os.Getuid() == 0 {
 		startFails(t, "user = \"nobody-of-this-name\"\n", ":2:8: user: unknown user")
 	}
@@ -71,6 +78,21 @@ func TestDataAlone(t *testing.T) {
 	}
 	if out, errs, _ := run(t, "", "domain", "dns", "example.org", "--data", dir); !strings.Contains(out, "IN MX 10 mx.example.org.") {
 		t.Errorf("records: %s%s", out, errs)
+	}
+	// When the configuration is lost, init makes it again for the house that is there;
+	// when it cannot, it leaves none.
+	config := filepath.Join(dir, "posthouse.toml")
+	if err := os.Remove(config); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, status := run(t, "", "init", "--hostname", "mx.example.org", "--data", dir, "--account", "you@example.org"); status != 1 || !strings.Contains(errs, "exists already") {
+		t.Errorf("status %d: %s", status, errs)
+	}
+	if _, err := os.Stat(config); err == nil {
+		t.Error("init failed and left a configuration")
+	}
+	if out, errs, _ := run(t, "", "init", "--hostname", "mx.example.org", "--data", dir, "--account", "me@example.org"); !strings.Contains(out, "me@example.org") {
+		t.Errorf("init for a house that is there: %s%s", out, errs)
 	}
 }
 

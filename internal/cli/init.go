@@ -69,7 +69,10 @@ func (a *app) init(c *cobra.Command, hostname, account string) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
-	return errors.Join(a.furnish(c, house.API(), path, domain, account), house.Close())
+	if err := errors.Join(a.furnish(c, house.API(), path, domain, account), house.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
 }
 
 // writeConfig writes a new configuration file; it never replaces one.
@@ -90,7 +93,7 @@ func writeConfig(path, hostname, data string) error {
 // furnish makes the domain and the first account, and says what to do next.
 func (a *app) furnish(c *cobra.Command, api admin.API, path, domain, account string) error {
 	ctx := c.Context()
-	if _, err := api.AddDomain(ctx, domain); err != nil {
+	if _, err := api.AddDomain(ctx, domain); err != nil && !errors.Is(err, admin.ErrExists) {
 		return err
 	}
 	if account != "" {

@@ -334,8 +334,12 @@ func TestRelativePaths(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
 	got := []string{c.Data, c.TLS.Cert, c.TLS.Key, c.Auth.ClientCA, c.Outbound.Rules}
-	want := []string{filepath.Join(dir, "house"), filepath.Join(filepath.Dir(dir), "c.pem"), "/etc/k.pem", "", "rules.toml"}
+	want := []string{filepath.Join(dir, "house"), filepath.Join(filepath.Dir(dir), "c.pem"), "/etc/k.pem", "", filepath.Join(here, "rules.toml")}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}

@@ -63,6 +63,9 @@ func parse(source, dir string, doc []byte, env []string) (*Config, error) {
 	if err := override(c, env, at); err != nil {
 		return nil, err
 	}
+	if here, err := os.Getwd(); err == nil {
+		c.resolve(here) // what the environment said
+	}
 	if c.Hostname == "" {
 		c.Hostname = machineName()
 	}

@@ -25,6 +25,9 @@ type binding struct {
 // also on error.
 func bindAll(ctx context.Context, cfg *config.Config) ([]*binding, error) {
 	var all []*binding
+	if _, err := listen.Parse("unix:" + SocketPath(cfg.Data)); err != nil {
+		return nil, cfg.Errorf("data", "no room for the admin socket: %v", err)
+	}
 	for _, l := range Listeners(cfg) {
 		n, err := listen.Open(ctx, l.Address, listen.Options{Proxies: config.Prefixes(cfg.Listen.ProxyProtocol)})
 		if err != nil {
