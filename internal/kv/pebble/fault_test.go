@@ -238,6 +238,34 @@ func TestDiskFaults(t *testing.T) {
 	}
 }
 
+// A disk that is full when the store is opened is an error, not a wait without
+// end, and loses nothing.
+func TestOpenOnFullDisk(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	s, err := Open("db", Options{FS: fs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var l ledger
+	stop := make(chan struct{})
+	l.write(s, stop, sync.OnceFunc(func() { close(stop) }))
+	acked := l.snapshot()
+	after := fs.CrashClone(vfs.CrashCloneCfg{})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	full := errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if strings.HasSuffix(op.Path, ".sst") && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	if s, err := Open("db", Options{FS: errorfs.Wrap(after.CrashClone(vfs.CrashCloneCfg{}), full)}); !errors.Is(err, kv.ErrFailed) || !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("Open: %v, %v, want the failure and its cause", s, err)
+	}
+	reopen(t, after, acked)
+}
+
 // failedForGood checks what is left of a store after its failure, and closes it.
 func failedForGood(t *testing.T, s *Store) {
 	t.Helper()

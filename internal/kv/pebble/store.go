@@ -65,10 +65,7 @@ func Open(dir string, opt Options) (*Store, error) {
 	}
 	f := newFailure()
 	l := logger{log: log, f: f}
-	db, err := pebble.Open(dir, pebbleOptions(dir, opt, l))
-	if err == nil && f.err() != nil {
-		err = errors.Join(f.err(), db.Close())
-	}
+	db, err := openPebble(dir, pebbleOptions(dir, opt, l), f)
 	if errors.Is(err, syscall.EAGAIN) { // of the lock on the directory
 		return nil, fmt.Errorf("kv: %s: another program has it open", dir)
 	}
@@ -78,6 +75,34 @@ func Open(dir string, opt Options) (*Store, error) {
 	s := &Store{db: db, f: f, locks: newKeyedLocks(), watch: newWatchers()}
 	s.commit = newCommitter(db, f, s.watch.wake)
 	return s, nil
+}
+
+// openPebble opens the database unless the disk fails meanwhile. Pebble would wait for
+// ever for the tables that it makes of its log.
+func openPebble(dir string, opt *pebble.Options, f *failure) (*pebble.DB, error) {
+	type result struct {
+		db  *pebble.DB
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		db, err := pebble.Open(dir, opt)
+		done <- result{db, err}
+	}()
+	select {
+	case r := <-done:
+		if r.err == nil && f.err() != nil {
+			return nil, errors.Join(f.err(), r.db.Close())
+		}
+		return r.db, r.err
+	case <-f.failed:
+	}
+	go func() { // should the disk get well while the process still lives
+		if r := <-done; r.err == nil {
+			r.db.Close()
+		}
+	}()
+	return nil, f.err()
 }
 
 func pebbleOptions(dir string, opt Options, l logger) *pebble.Options {
