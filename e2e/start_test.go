@@ -191,3 +191,25 @@ func TestDrain(t *testing.T) {
 	h.Start()
 	h.Await("alice@"+Domain, "SUBJECT \"the last\"")
 }
+
+// systemd hears when the house is open, and when it stops (Type=notify).
+func TestSystemdNotified(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "n")
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	l.SetReadDeadline(time.Now().Add(30 * time.Second))
+	t.Setenv("NOTIFY_SOCKET", socket)
+	h := NewHouse(t, "127.0.0.1", "mx.example.test", "")
+	h.Start()
+	h.Stop()
+	for _, want := range []string{"READY=1", "STOPPING=1"} {
+		buf := make([]byte, 256)
+		n, err := l.Read(buf)
+		if err != nil || string(buf[:n]) != want {
+			t.Errorf("%q, %v; want %s", buf[:n], err, want)
+		}
+	}
+}

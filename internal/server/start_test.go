@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"posthouse/internal/config"
 	"posthouse/internal/kv"
@@ -69,5 +70,32 @@ func TestReloadNamesWhatWaits(t *testing.T) {
 	}
 	if err := s.Stop(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Ready is a house whose listeners all accept and whose store writes.
+func TestReady(t *testing.T) {
+	s, _ := houseUp(t, "")
+	if err := s.isReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	dead, cancel := context.WithCancel(t.Context())
+	cancel()
+	s.ready.probed = time.Time{}
+	if err := s.isReady(dead); err == nil || !strings.Contains(err.Error(), "the store does not write") {
+		t.Errorf("with a store that does not write: %v", err)
+	}
+	s.ready.probed = time.Time{}
+	if err := s.isReady(t.Context()); err != nil {
+		t.Errorf("with a store that writes again: %v", err)
+	}
+	s.ready.done("smtp")
+	if err := s.isReady(t.Context()); err == nil || !strings.Contains(err.Error(), "smtp") {
+		t.Errorf("without its smtp listener: %v", err)
+	}
+	s.ready.ended["smtp"] = 0
+	s.ready.stop()
+	if err := s.isReady(t.Context()); err == nil {
+		t.Error("ready while it stops")
 	}
 }
