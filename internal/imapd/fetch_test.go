@@ -3,6 +3,7 @@ package imapd
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -342,6 +343,28 @@ func TestDecoders(t *testing.T) {
 		got, err := io.ReadAll(&base64Reader{in: bufio.NewReader(strings.NewReader(in))})
 		if err != nil || string(got) != want {
 			t.Errorf("%q: got %q, %v, want %q", in, got, err, want)
+		}
+	}
+}
+
+// A literal has no NUL in it (RFC 9051 section 9, CHAR8); a message may.
+func TestNULInLiterals(t *testing.T) {
+	h := newHouse(t)
+	c := h.login("INBOX")
+	msg := "Subject: a\x00b\r\nX: y\r\n\r\none\x00\x00two\x00"
+	c.send(fmt.Sprintf("x APPEND INBOX ~{%d+}\r\n%s\r\n", len(msg), msg))
+	if _, tagged := c.reply("x"); !strings.HasPrefix(tagged, "OK") {
+		t.Fatal(tagged)
+	}
+	masked := strings.ReplaceAll(msg, "\x00", "\x80")
+	for item, want := range map[string]string{
+		"BODY[]":                        masked,
+		"BODY[TEXT]<3.2>":               "\x80\x80",
+		"BODY[HEADER.FIELDS (SUBJECT)]": "Subject: a\x80b\r\n\r\n",
+		"BINARY[1]":                     "one\x00\x00two\x00",
+	} {
+		if _, got := c.literal(item); got != want {
+			t.Errorf("%s: %q, want %q", item, got, want)
 		}
 	}
 }

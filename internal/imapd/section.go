@@ -87,6 +87,7 @@ func (s *session) sendExtent(body io.ReaderAt, x extent) error {
 		b := s.buf()
 		n, err := body.ReadAt(b[len(b):min(int64(cap(b)), int64(len(b))+x.to-x.from)], x.from)
 		s.out = b[:len(b)+n]
+		maskNUL(s.out[len(b):])
 		x.from += int64(n)
 		if err != nil && x.from < x.to {
 			s.srv.cfg.Log.Error("imap cannot read a message", "session", s.id, "err", err)
@@ -95,6 +96,15 @@ func (s *session) sendExtent(body io.ReaderAt, x extent) error {
 		}
 	}
 	return nil
+}
+
+// maskNUL puts 0x80 in the place of NUL, which has no place in a literal (CHAR8,
+// RFC 9051 section 9); Dovecot does the same. BINARY[] gives it as it is.
+func maskNUL(b []byte) {
+	for i := bytes.IndexByte(b, 0); i >= 0; i = bytes.IndexByte(b, 0) {
+		b[i] = 0x80
+		b = b[i+1:]
+	}
 }
 
 // locate finds a section in a message of the given size (RFC 9051 section
@@ -172,6 +182,7 @@ func (f *fetcher) headerFields(it *imap.FetchItem, body io.ReaderAt, x extent) e
 		part := extent{0, int64(len(fields)), true}.part(it.Offset, it.Count)
 		fields = fields[part.from:part.to]
 	}
+	maskNUL(fields)
 	b := append(s.buf(), '{')
 	b = appendUint(b, uint64(len(fields)))
 	b = append(b, "}\r\n"...)
