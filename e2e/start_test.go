@@ -61,6 +61,10 @@ func TestStartRefused(t *testing.T) {
 func TestStartTwice(t *testing.T) {
 	h := NewHouse(t, "127.0.0.1", "mx.example.test", "")
 	h.Start()
+	// Without its socket a running house is found by its lock alone.
+	if err := os.Remove(filepath.Join(h.Dir, "data", "admin.sock")); err != nil {
+		t.Fatal(err)
+	}
 	path := filepath.Join(t.TempDir(), "posthouse.toml")
 	if err := os.WriteFile(path, fmt.Appendf(nil, "data = %q\n", filepath.Join(h.Dir, "data")), 0o600); err != nil {
 		t.Fatal(err)
