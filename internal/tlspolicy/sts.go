@@ -157,7 +157,15 @@ func (c *STSCache) renew(ctx context.Context, domain, id string) (*mtasts.Policy
 	}
 }
 
+// fetchAndKeep is the flight of one fetch. Who asked just before the last flight
+// landed starts another: it finds what that one brought.
 func (c *STSCache) fetchAndKeep(domain, id string) fetched {
+	if k := c.load(c.ctx, domain); k != nil && k.ID == id {
+		return fetched{k.Policy, nil}
+	}
+	if p := c.failedLately(domain, id); p != nil {
+		return fetched{nil, p}
+	}
 	policy, problem := c.fetch(c.ctx, domain)
 	if problem != nil {
 		if c.ctx.Err() == nil {
