@@ -99,9 +99,21 @@ type Auth struct {
 	// (SASL EXTERNAL), as the account of a mail address in them (rfc822Name). Read
 	// at start. Default: no client is asked for a certificate.
 	ClientCA string `toml:"client_ca"`
+	// AnnouncePlus names the protocols, "smtp", "imap" and "pop3", that announce
+	// the mechanisms with channel binding, SCRAM-SHA-256-PLUS and -SHA-1-PLUS.
+	// They can be used everywhere, but some clients that see them over SMTP or
+	// POP3 pick them and cannot bind. Default: ["imap"].
+	AnnouncePlus []string `toml:"announce_plus"`
 	// OIDC is the issuer whose tokens log in.
 	OIDC OIDC `toml:"oidc"`
 }
+
+// The values of Auth.AnnouncePlus.
+const (
+	ProtocolSMTP = "smtp"
+	ProtocolIMAP = "imap"
+	ProtocolPOP3 = "pop3"
+)
 
 // OIDC is an issuer of tokens, with which clients log in by OAUTHBEARER and
 // XOAUTH2.
@@ -320,7 +332,7 @@ func Default() *Config {
 	return &Config{
 		Data: "/var/lib/posthouse",
 		TLS:  TLS{Mode: ModeSelfSigned, ACMEAgree: true},
-		Auth: Auth{HashMemory: 256 << 20, CacheFor: Duration{5 * time.Minute}, OIDC: OIDC{Claim: "email"}},
+		Auth: Auth{HashMemory: 256 << 20, CacheFor: Duration{5 * time.Minute}, AnnouncePlus: []string{ProtocolIMAP}, OIDC: OIDC{Claim: "email"}},
 		SMTP: SMTP{BareNewlines: BareRefuse, GreetDelay: Duration{300 * time.Millisecond}, ErrorDelay: Duration{time.Second}},
 		Limits: Limits{
 			MessageSize: 50 << 20, Recipients: 1000,

@@ -125,6 +125,7 @@ func TestErrorsNameTheirPlace(t *testing.T) {
 		{"[auth.oidc]\nissuer = \"https://issuer.example/?x\"\naudience = \"mail\"", `posthouse.toml:2:10: auth.oidc.issuer: "https://issuer.example/?x" is not an https URL`},
 		{"[auth.oidc]\nissuer = \"https://issuer.example\"", `posthouse.toml: auth.oidc.audience: an issuer needs an audience: tokens for others must not log in here`},
 		{"[auth.oidc]\naudience = \"mail\"", `posthouse.toml:2:12: auth.oidc.audience: there is no issuer`},
+		{"[auth]\nannounce_plus = [\"smtp\", \"lmtp\"]", `posthouse.toml:2:26: auth.announce_plus[1]: "lmtp" is none of smtp, imap, pop3`},
 		{"[smtp]\nbare_newlines = \"reject\"", `posthouse.toml:2:17: smtp.bare_newlines: "reject" is none of refuse, normalise, accept`},
 		{"[smtp]\ngreet_delay = \"1m\"", `posthouse.toml:2:15: smtp.greet_delay: 1m is not between 0s and 30s`},
 		{"[greylist]\ndomains = [\"a.test\", \"b test\"]", `posthouse.toml:2:22: greylist.domains[1]: "b test" is not a domain, "*.domain" or "*"`},

@@ -29,7 +29,7 @@ func (v *validator) all() error {
 	v.general()
 	v.listen()
 	v.tls()
-	v.oidc()
+	v.auth()
 	v.smtp()
 	v.limits()
 	v.greylist()
@@ -91,8 +91,6 @@ func (v *validator) general() {
 	if v.c.User != "" && (name == "" || has && group == "" || strings.ContainsAny(v.c.User, " /\x00")) {
 		v.fail("user", "%q is not a user name", v.c.User)
 	}
-	v.size("auth.hash_memory", v.c.Auth.HashMemory, 20<<20, 1<<40)
-	v.duration("auth.cache_for", v.c.Auth.CacheFor, time.Second, 24*time.Hour)
 	v.size("store.cache", v.c.Store.Cache, 1<<20, 1<<40)
 	v.size("store.segment", v.c.Store.Segment, 1<<20, 1<<30)
 	for i, s := range v.c.DNS.Servers {
@@ -136,6 +134,16 @@ func (v *validator) listen() {
 			taken[a.String()] = f.key
 		}
 	}
+}
+
+func (v *validator) auth() {
+	a := &v.c.Auth
+	v.size("auth.hash_memory", a.HashMemory, 20<<20, 1<<40)
+	v.duration("auth.cache_for", a.CacheFor, time.Second, 24*time.Hour)
+	for i, protocol := range a.AnnouncePlus {
+		v.oneOf("auth.announce_plus["+strconv.Itoa(i)+"]", protocol, ProtocolSMTP, ProtocolIMAP, ProtocolPOP3)
+	}
+	v.oidc()
 }
 
 func (v *validator) oidc() {

@@ -158,7 +158,7 @@ func TestCapa(t *testing.T) {
 		C: STLS
 		S: +OK Begin TLS`)
 	secure := newClient(t, tls.Client(c.c, trust))
-	got, want := capa(secure), append(slices.Clone(always), "USER", "SASL SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN", "IMPLEMENTATION Posthouse")
+	got, want := capa(secure), append(slices.Clone(always), "USER", "SASL SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN", "IMPLEMENTATION Posthouse")
 	if !slices.Equal(got, want) {
 		t.Errorf("with TLS %q, want %q", got, want)
 	}

@@ -33,7 +33,7 @@ type Config struct {
 	Version        string
 	TLS            *tls.Config // for STLS; nil: not offered
 	AllowPlaintext bool        // logins without TLS, for loopback clients only
-	SASL           sasl.Policy // what AUTH offers; HidePlus is always set
+	SASL           sasl.Policy // what AUTH offers
 	MaxSessions    int         // in all; default 10,000
 	MaxPerIP       int         // per client address, IPv6: per /64; default 100
 	MaxCommands    int         // per session; default 100,000
@@ -74,7 +74,6 @@ func New(cfg Config, b Backend) *Server {
 	cfg.MaxCommands = cmp.Or(cfg.MaxCommands, 100000)
 	cfg.MaxErrors = cmp.Or(cfg.MaxErrors, 20)
 	cfg.AuthAttempts = cmp.Or(cfg.AuthAttempts, 5)
-	cfg.SASL.HidePlus = true // mutt and neomutt give up, as over SMTP
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}

@@ -136,7 +136,7 @@ func (s *Server) smtpConfig(name string, mode smtpd.Mode, implicit bool) smtpd.C
 	}
 	return smtpd.Config{
 		Door: name, Mode: mode, Hostname: s.cfg.Hostname, TLS: t, ImplicitTLS: implicit,
-		AllowPlaintextAuth: s.cfg.Auth.AllowPlaintext, SASL: s.logins.policy,
+		AllowPlaintextAuth: s.cfg.Auth.AllowPlaintext, SASL: s.saslPolicy(config.ProtocolSMTP),
 		Newlines: newlines(s.cfg.SMTP.BareNewlines), NormaliseFrom: config.Prefixes(s.cfg.SMTP.NormaliseFrom),
 		GreetDelay: s.cfg.SMTP.GreetDelay.Duration, ErrorDelay: s.cfg.SMTP.ErrorDelay.Duration,
 		Desk: desk{s.ground.directory, s.queue}, XClient: config.Prefixes(s.cfg.SMTP.XClient), ETRN: s.cfg.SMTP.ETRN,
@@ -164,7 +164,7 @@ func newlines(key string) smtpd.Newlines {
 func (s *Server) imapConfig() imapd.Config {
 	l := &s.cfg.Limits
 	return imapd.Config{
-		Hostname: s.cfg.Hostname, Version: s.opt.Version, TLS: s.logins.tls, AllowPlaintext: s.cfg.Auth.AllowPlaintext, SASL: s.logins.policy,
+		Hostname: s.cfg.Hostname, Version: s.opt.Version, TLS: s.logins.tls, AllowPlaintext: s.cfg.Auth.AllowPlaintext, SASL: s.saslPolicy(config.ProtocolIMAP),
 		MaxMessageSize: l.MessageSize.Bytes(), MaxSessions: l.Connections, MaxPerIP: l.ConnectionsPerAddress,
 		MaxPerAccount: l.ConnectionsPerAccount, Trusted: s.trusted(), Log: s.log, Clock: s.ground.clock,
 	}

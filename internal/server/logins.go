@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/tls"
+	"slices"
 
 	"posthouse/internal/certs"
 	"posthouse/internal/clock"
@@ -14,6 +15,13 @@ type logins struct {
 	policy sasl.Policy
 	tokens *oidc.Verifier // nil: no tokens are taken
 	tls    *tls.Config    // of the doors at which clients log in
+}
+
+// saslPolicy is what a protocol's doors offer.
+func (s *Server) saslPolicy(protocol string) sasl.Policy {
+	p := s.logins.policy
+	p.HidePlus = !slices.Contains(s.cfg.Auth.AnnouncePlus, protocol)
+	return p
 }
 
 // newLogins reads what the configuration says about logins.

@@ -46,6 +46,21 @@ func TestEHLO(t *testing.T) {
 	}
 }
 
+func TestAnnouncePlus(t *testing.T) {
+	for protocols, want := range map[string]string{
+		"":       "AUTH SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN",
+		`"imap"`: "AUTH SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN",
+		`"smtp"`: "AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN",
+		`"pop3"`: "AUTH SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN",
+	} {
+		addrs := doorsUp(t, "[auth]\nannounce_plus = ["+protocols+"]\n")
+		got := offered(dial(t, addrs["submissions"], true).do("EHLO client.test", "250"))
+		if !slices.Contains(got, want) {
+			t.Errorf("announce_plus = [%s]: %q, want %q among them", protocols, got, want)
+		}
+	}
+}
+
 // offered is the lines of a reply to EHLO behind the first, sorted.
 func offered(reply string) []string {
 	var list []string

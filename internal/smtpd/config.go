@@ -93,7 +93,7 @@ type Config struct {
 	OfferAuth bool
 	// RequireAuth refuses mail before a login; a submission door always does.
 	RequireAuth bool
-	// SASL is what may be used to log in; HidePlus is always set.
+	// SASL is what may be used to log in.
 	SASL sasl.Policy
 	// AllowPlaintextAuth lets loopback clients log in without TLS.
 	AllowPlaintextAuth bool
@@ -212,7 +212,6 @@ func (c *Config) setDefaults() {
 	if c.Mode == Submission {
 		c.OfferAuth, c.RequireAuth = true, true
 	}
-	c.SASL.HidePlus = true
 	if c.Clock == nil {
 		c.Clock = clock.System{}
 	}

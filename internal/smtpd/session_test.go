@@ -113,7 +113,7 @@ func TestExtensions(t *testing.T) {
 	}
 	p.startTLS(cliTLS)
 	ext = parse(p.do("EHLO x", "250"))
-	if ext.Has("STARTTLS") || strings.Join(ext.Auth(), " ") != "SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN" {
+	if ext.Has("STARTTLS") || strings.Join(ext.Auth(), " ") != "SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN" {
 		t.Errorf("in TLS: %v", ext)
 	}
 }
