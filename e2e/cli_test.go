@@ -31,6 +31,7 @@ func TestExitStatus(t *testing.T) {
 		status int
 	}{
 		{"version", 0},
+		{"version x", 2},
 		{"--help", 0},
 		{"frobnicate", 2},
 		{"domain", 2},
@@ -52,6 +53,17 @@ func TestExitStatus(t *testing.T) {
 		if status == 1 && strings.Count(strings.TrimSpace(errs), "\n") > 0 {
 			t.Errorf("posthouse %s: more than one line says why:\n%s", c.args, errs)
 		}
+	}
+}
+
+// Whoever asks for the version in the usual way gets what the command says.
+func TestVersionFlag(t *testing.T) {
+	want, _, _ := run(t, "", "version")
+	if !strings.HasPrefix(want, "posthouse ") || strings.Count(want, "\n") != 1 {
+		t.Errorf("version: %q", want)
+	}
+	if got, errs, status := run(t, "", "--version"); got != want || errs != "" || status != 0 {
+		t.Errorf("--version: %q, %q, status %d, want %q", got, errs, status, want)
 	}
 }
 

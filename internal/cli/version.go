@@ -26,9 +26,14 @@ func version() string {
 	return v
 }
 
+// versionLine is what "version" and --version print.
+func versionLine() string {
+	return fmt.Sprintf("posthouse %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{Use: "version", Short: "Print the version", Args: args(cobra.NoArgs), RunE: func(*cobra.Command, []string) error {
-		_, err := fmt.Fprintf(a.Out, "posthouse %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		_, err := fmt.Fprint(a.Out, versionLine())
 		return err
 	}}
 }

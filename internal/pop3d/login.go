@@ -44,8 +44,8 @@ func (s *session) mayStartTLS() bool {
 }
 
 // cmdSTLS: RFC 2595 section 4.
-func (s *session) cmdSTLS(arg string) {
-	if arg != "" || !s.mayStartTLS() {
+func (s *session) cmdSTLS(string) {
+	if !s.mayStartTLS() {
 		s.mistake("TLS is not possible now")
 		return
 	}
@@ -62,11 +62,7 @@ func (s *session) cmdSTLS(arg string) {
 }
 
 // cmdUTF8: RFC 6856 section 2.1. Messages are given as they are kept from now on.
-func (s *session) cmdUTF8(arg string) {
-	if arg != "" {
-		s.mistake("UTF8 takes no argument")
-		return
-	}
+func (s *session) cmdUTF8(string) {
 	s.utf8 = true
 	s.ok("UTF-8 mode")
 }

@@ -148,19 +148,20 @@ func (s *session) mistake(text string) {
 type handler struct {
 	run          func(*session, string)
 	before, only bool // before: only before the login; only: only after it
+	bare         bool // takes no argument
 }
 
 // commands by keyword (RFC 1939 sections 5 to 7, RFC 2449, 2595, 5034, 6856).
 func lookup(verb string) (handler, bool) {
 	switch verb {
 	case "QUIT":
-		return handler{run: (*session).cmdQuit}, true
+		return handler{run: (*session).cmdQuit, bare: true}, true
 	case "CAPA":
-		return handler{run: (*session).cmdCapa}, true
+		return handler{run: (*session).cmdCapa, bare: true}, true
 	case "LANG":
 		return handler{run: (*session).cmdLang}, true
 	case "NOOP":
-		return handler{run: (*session).cmdNoop, only: true}, true
+		return handler{run: (*session).cmdNoop, only: true, bare: true}, true
 	case "USER":
 		return handler{run: (*session).cmdUser, before: true}, true
 	case "PASS":
@@ -168,11 +169,11 @@ func lookup(verb string) (handler, bool) {
 	case "AUTH":
 		return handler{run: (*session).cmdAuth, before: true}, true
 	case "STLS":
-		return handler{run: (*session).cmdSTLS, before: true}, true
+		return handler{run: (*session).cmdSTLS, before: true, bare: true}, true
 	case "UTF8":
-		return handler{run: (*session).cmdUTF8, before: true}, true
+		return handler{run: (*session).cmdUTF8, before: true, bare: true}, true
 	case "STAT":
-		return handler{run: (*session).cmdStat, only: true}, true
+		return handler{run: (*session).cmdStat, only: true, bare: true}, true
 	case "LIST":
 		return handler{run: (*session).cmdList, only: true}, true
 	case "UIDL":
@@ -184,7 +185,7 @@ func lookup(verb string) (handler, bool) {
 	case "DELE":
 		return handler{run: (*session).cmdDele, only: true}, true
 	case "RSET":
-		return handler{run: (*session).cmdRset, only: true}, true
+		return handler{run: (*session).cmdRset, only: true, bare: true}, true
 	}
 	return handler{}, false
 }
@@ -201,10 +202,15 @@ func (s *session) command(line string) {
 		s.mistake("Line too long")
 		return
 	}
+	if verb != "PASS" { // a password may end with blanks, nothing else does
+		arg = strings.TrimRight(arg, " ")
+	}
 	h, known := lookup(verb)
 	switch {
 	case !known:
 		s.mistake("Unknown command")
+	case h.bare && arg != "": // RFC 1939 section 3: syntactically invalid
+		s.mistake(verb + " takes no argument")
 	case h.before && s.snap != nil:
 		s.mistake("You are logged in already")
 	case h.only && s.snap == nil:

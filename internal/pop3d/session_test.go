@@ -245,6 +245,35 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
+// A command that takes no argument does nothing when it gets one; blanks at the
+// end of a line, which some clients send, are none.
+func TestNoArgument(t *testing.T) {
+	h := newHouse(t, nil, simple, simple)
+	c := h.dial()
+	c.talk("C: CAPA x\nS: -ERR CAPA takes no argument\nC: UTF8 x\nS: -ERR UTF8 takes no argument\nC: STLS x\nS: -ERR STLS takes no argument")
+	c = h.login()
+	c.talk(fmt.Sprintf(`
+		C: DELE 1
+		S: +OK ~
+		C: rset 1
+		S: -ERR RSET takes no argument
+		C: STAT x
+		S: -ERR STAT takes no argument
+		C: NOOP x
+		S: -ERR NOOP takes no argument
+		C: QUIT x
+		S: -ERR QUIT takes no argument
+		C: STAT%[2]s
+		S: +OK 1 %[1]d
+		C: LIST 2%[2]s
+		S: +OK 2 %[1]d
+		C: RSET%[2]s
+		S: +OK 2 messages`, len(simple), " "))
+	if n := h.count(); n != 2 {
+		t.Errorf("%d messages are left of 2", n)
+	}
+}
+
 func TestLimits(t *testing.T) {
 	h := newHouse(t, func(c *Config) { c.MaxErrors, c.MaxCommands = 3, 5 })
 	c := h.dial()
