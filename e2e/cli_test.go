@@ -37,6 +37,10 @@ func TestExitStatus(t *testing.T) {
 		{"domain", 2},
 		{"domain frobnicate", 2},
 		{"domain add", 2},
+		{"domain add a.test b.test", 2},
+		{"help domain add", 0},
+		{"help frobnicate", 2},
+		{"init --hostname mx --data " + none, 2},
 		{"domain list --frobnicate", 2},
 		{"account quota alice@example.test lots --data " + none, 2},
 		{"queue drop --data " + none, 2},
@@ -53,6 +57,29 @@ func TestExitStatus(t *testing.T) {
 		if status == 1 && strings.Count(strings.TrimSpace(errs), "\n") > 0 {
 			t.Errorf("posthouse %s: more than one line says why:\n%s", c.args, errs)
 		}
+	}
+	if _, err := os.Stat(none); err == nil {
+		t.Error("a command that failed left a data directory behind")
+	}
+}
+
+// What init and domain add say comes next can be typed as it stands, whatever the
+// directory is called.
+func TestNextCommands(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "it's a house")
+	said, errs, status := run(t, "", "init", "--hostname", "mx.example.org", "--data", dir)
+	if status != 0 {
+		t.Fatal(errs)
+	}
+	_, hint, _ := run(t, "", "domain", "add", "example.net", "--data", dir)
+	_, dns, ok := strings.Cut(strings.TrimSpace(hint), "records: ")
+	if out, err := exec.Command("sh", "-c", dns).CombinedOutput(); !ok || err != nil || !strings.Contains(string(out), "example.net. IN MX") {
+		t.Errorf("%s: %v %s", hint, err, out)
+	}
+	_, start, ok := strings.Cut(said, "start it with:\n\n    ")
+	start = strings.Replace(strings.TrimSpace(start), " serve ", " domain list ", 1) // its ports are not for tests
+	if out, err := exec.Command("sh", "-c", start).CombinedOutput(); !ok || err != nil || !strings.Contains(string(out), "example.net") {
+		t.Errorf("%s: %v %s", start, err, out)
 	}
 }
 

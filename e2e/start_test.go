@@ -1,12 +1,14 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"net/textproto"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -149,6 +151,35 @@ func wantOwner(t *testing.T, uid string, paths ...string) {
 			t.Error(err)
 		}
 	}
+}
+
+// A house that is told to stop or to reload while it opens does so without complaint.
+func TestSignalsAtStart(t *testing.T) {
+	h := NewHouse(t, "127.0.0.1", "mx.example.test", "")
+	for range 5 {
+		cmd := exec.Command(Binary(t), "serve", "--config", h.Config)
+		log := new(bytes.Buffer)
+		cmd.Stderr = log
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		// As soon as the program has come to its own signal handling.
+		awaitTrue(t, "the handling of signals", func() bool { return catches(cmd.Process.Pid, syscall.SIGHUP) })
+		cmd.Process.Signal(syscall.SIGHUP)
+		cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil || strings.Contains(log.String(), "posthouse:") {
+			t.Fatalf("%v: %s", err, log)
+		}
+	}
+	h.Verify()
+}
+
+// catches reports whether a process handles a signal itself (proc(5)).
+func catches(pid int, sig syscall.Signal) bool {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	_, rest, _ := strings.Cut(string(text), "SigCgt:\t")
+	mask, err := strconv.ParseUint(strings.SplitN(rest, "\n", 2)[0], 16, 64)
+	return err == nil && mask&(1<<(sig-1)) != 0
 }
 
 // Who is in the middle of a message when the house stops may end it; nobody else

@@ -54,6 +54,9 @@ func Main(args []string, io IO) int {
 	if err == nil {
 		return exitDone
 	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = errors.New("interrupted")
+	}
 	fmt.Fprintln(io.Err, "posthouse: "+oneLine(err))
 	var usage usageError
 	if errors.As(err, &usage) || strings.HasPrefix(err.Error(), "unknown command") {
@@ -81,6 +84,7 @@ func (a *app) root() *cobra.Command {
 	root.SetErr(a.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetHelpCommand(helpCommand())
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.configFile, "config", "", "configuration `FILE` (default "+defaultConfig+" if it exists)")
 	flags.StringVar(&a.dataDir, "data", "", "data `DIR`, instead of the configuration's")
@@ -105,12 +109,34 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	return c
 }
 
-// args makes cobra's argument checks usage errors.
+// args makes cobra's argument checks usage errors that show what is wanted.
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, a []string) error {
-		if err := check(c, a); err != nil {
-			return usageError{err}
+		if check(c, a) != nil {
+			return usageError{fmt.Errorf("%s given; want: %s", count(len(a), "argument"), c.UseLine())}
 		}
 		return nil
 	}
+}
+
+// count is "1 argument", "2 arguments", "no argument".
+func count(n int, what string) string {
+	switch n {
+	case 0:
+		return "no " + what
+	case 1:
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// helpCommand is cobra's, but what it does not know is wrong usage.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{Use: "help [command]", Short: "Help about any command", RunE: func(c *cobra.Command, names []string) error {
+		found, rest, err := c.Root().Find(names)
+		if err != nil || len(rest) > 0 {
+			return usageError{fmt.Errorf("unknown command %q", strings.Join(names, " "))}
+		}
+		return found.Help()
+	}}
 }

@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -30,7 +32,7 @@ const (
 
 var devAccounts = []string{"alice@" + devDomain, "bob@" + devDomain, devCatcher}
 
-// devConfig is what dev runs with when no file says otherwise.
+// devConfig is what dev runs with where no file says otherwise.
 const devConfig = `hostname = "localhost"
 [listen]
 smtp = ["127.0.0.1:2525"]
@@ -61,6 +63,8 @@ func (a *app) devCommand() *cobra.Command {
 }
 
 func (a *app) dev(c *cobra.Command, _ []string) error {
+	ctx, stop := untilHangup(c.Context())
+	defer stop()
 	dir, cleanUp, err := a.devData()
 	if err != nil {
 		return err
@@ -71,23 +75,32 @@ func (a *app) dev(c *cobra.Command, _ []string) error {
 		return err
 	}
 	level := new(slog.LevelVar)
-	s, err := server.Start(c.Context(), cfg, server.Options{
+	s, err := server.Start(ctx, cfg, server.Options{
 		Log: newLog(a.Err, cfg, level), Version: version(), Furnish: furnishDev,
 		Catch: &server.Catch{Address: devCatcher, Mailbox: devOutbox},
 	})
 	if err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	a.devTable(cfg)
-	if err := a.firstMessage(c.Context(), s); err != nil {
+	if err := a.firstMessage(ctx, s); err != nil && ctx.Err() == nil {
 		fmt.Fprintln(a.Err, "the first message:", err)
 	}
 	select {
-	case <-c.Context().Done():
+	case <-ctx.Done():
 		return s.Stop()
 	case err := <-s.Failed():
 		return errors.Join(err, s.Stop())
 	}
+}
+
+// untilHangup ends with the terminal as well, unless nohup(1) keeps that away: the
+// temporary directory must go.
+func untilHangup(ctx context.Context) (context.Context, context.CancelFunc) {
+	if signal.Ignored(syscall.SIGHUP) {
+		return context.WithCancel(ctx)
+	}
+	return signal.NotifyContext(ctx, syscall.SIGHUP)
 }
 
 // devData is the data directory: the one given, or a temporary one that goes
@@ -107,13 +120,7 @@ func (a *app) devData() (dir string, cleanUp func(), err error) {
 // may be reached from elsewhere.
 func (a *app) devLoad(dir string) (*config.Config, error) {
 	env := append(os.Environ(), "POSTHOUSE_DATA="+dir)
-	var cfg *config.Config
-	var err error
-	if a.configFile == "" {
-		cfg, err = config.Parse("dev", []byte(devConfig), env)
-	} else {
-		cfg, err = config.Load(a.configFile, env)
-	}
+	cfg, err := config.LoadOver([]byte(devConfig), a.configFile, env)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +163,7 @@ func (a *app) devTable(cfg *config.Config) {
 	}
 	w.Flush()
 	fmt.Fprintf(a.Out, "\n  accounts  %s\n  password  %s (all of them)\n", strings.Join(devAccounts, ", "), devPassword)
-	fmt.Fprintf(a.Out, "  elsewhere mail for other domains is caught in the mailbox %s of %s\n", devOutbox, devCatcher)
+	fmt.Fprintf(a.Out, "  elsewhere mail that they submit for other domains is caught in the mailbox %s of %s\n", devOutbox, devCatcher)
 	smtpAddr, imapAddr := first(cfg.Listen.SMTP), first(cfg.Listen.IMAP)
 	if smtpAddr != "" {
 		fmt.Fprintf(a.Out, "\n  send  printf 'Subject: hello\\n\\nhi\\n' | curl --crlf smtp://%s --mail-from bob@%s --mail-rcpt alice@%s -T -\n", smtpAddr, devDomain, devDomain)
@@ -164,7 +171,18 @@ func (a *app) devTable(cfg *config.Config) {
 	if imapAddr != "" {
 		fmt.Fprintf(a.Out, "  read  curl -u alice@%s:%s 'imap://%s/INBOX;MAILINDEX=1'\n", devDomain, devPassword, imapAddr)
 	}
+	a.devElsewhere(first(cfg.Listen.Submission), imapAddr, cfg.Auth.AllowPlaintext)
 	fmt.Fprintln(a.Out, "\nStop with Ctrl-C.")
+}
+
+// devElsewhere shows how an application sends, and where that ends.
+func (a *app) devElsewhere(submission, imap string, plaintext bool) {
+	if submission == "" || imap == "" || !plaintext {
+		return
+	}
+	fmt.Fprintf(a.Out, "\n  submit  printf 'Subject: hello\\n\\nhi\\n' | curl --crlf smtp://%s -u alice@%s:%s --mail-from alice@%s --mail-rcpt somebody@example.com -T -\n",
+		submission, devDomain, devPassword, devDomain)
+	fmt.Fprintf(a.Out, "  caught  curl -u %s:%s 'imap://%s/%s;MAILINDEX=1'\n", devCatcher, devPassword, imap, devOutbox)
 }
 
 func first(list []string) string {
@@ -191,7 +209,7 @@ func (a *app) firstMessage(ctx context.Context, s *server.Server) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.Out, "\nIts story, as \"posthouse message trace '%s' --data %s\" tells it:\n", t.messageID, s.Config().Data)
+	fmt.Fprintf(a.Out, "\nIts story, also to be had by\n\n  %s\n\n", typed("message", "trace", t.messageID, "--data", s.Config().Data))
 	for _, story := range stories {
 		printStory(a.Out, story)
 	}

@@ -24,7 +24,7 @@ func (a *app) domainAdd(c *cobra.Command, args []string) error {
 		d, err := api.AddDomain(c.Context(), args[0])
 		if err == nil {
 			fmt.Fprintln(a.Out, d.Name)
-			fmt.Fprintf(a.Err, "added; its DNS records: posthouse domain dns %s\n", d.Name)
+			fmt.Fprintf(a.Err, "added; its DNS records: %s\n", typed(append([]string{"domain", "dns", d.Name}, a.sameHouse()...)...))
 		}
 		return err
 	})

@@ -18,8 +18,8 @@ func (a *app) initCommand() *cobra.Command {
 	var hostname, account string
 	c := &cobra.Command{Use: "init --hostname NAME --data DIR", Short: "Set up a real host: configuration, domain, keys, first account",
 		Args: args(cobra.NoArgs), RunE: func(c *cobra.Command, _ []string) error { return a.init(c, hostname, account) }}
-	c.Flags().StringVar(&hostname, "hostname", "", "the host's name in DNS, such as mx.example.org")
-	c.Flags().StringVar(&account, "account", "", "first account, such as you@example.org")
+	c.Flags().StringVar(&hostname, "hostname", "", "the host's `NAME` in DNS, such as mx.example.org")
+	c.Flags().StringVar(&account, "account", "", "`ADDRESS` of the first account, such as you@example.org")
 	return c
 }
 
@@ -51,6 +51,9 @@ func (a *app) init(c *cobra.Command, hostname, account string) error {
 	if err != nil {
 		return err
 	}
+	if err := checkHostname(hostname); err != nil {
+		return err
+	}
 	path := a.configFile
 	if path == "" {
 		path = filepath.Join(data, initName)
@@ -71,6 +74,14 @@ func (a *app) init(c *cobra.Command, hostname, account string) error {
 	}
 	if err := errors.Join(a.furnish(c, house.API(), path, domain, account), house.Close()); err != nil {
 		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}
+
+// checkHostname refuses, before anything is written, what the configuration would.
+func checkHostname(hostname string) error {
+	if !smtp.ValidDomain(hostname) || !strings.Contains(hostname, ".") {
+		return usageError{fmt.Errorf("--hostname %q: want a full name, such as mx.example.org", hostname)}
 	}
 	return nil
 }
@@ -111,7 +122,7 @@ func (a *app) furnish(c *cobra.Command, api admin.API, path, domain, account str
 	if err := a.printRecords(records); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.Out, "\nconfiguration: %s\nstart it with:\n\n    posthouse serve --config %s\n", path, path)
+	fmt.Fprintf(a.Out, "\nconfiguration: %s\nstart it with:\n\n    %s\n", path, typed("serve", "--config", path))
 	return nil
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,6 +21,9 @@ func (a *app) serveCommand() *cobra.Command {
 }
 
 func (a *app) serve(c *cobra.Command, _ []string) error {
+	hup := make(chan os.Signal, 1) // also while the house is being opened
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	cfg, err := a.loadConfig()
 	if err != nil {
 		return err
@@ -28,17 +32,15 @@ func (a *app) serve(c *cobra.Command, _ []string) error {
 		return err
 	}
 	level := new(slog.LevelVar)
-	s, err := server.Start(c.Context(), cfg, server.Options{Log: newLog(a.Err, cfg, level), Version: version()})
+	log := newLog(a.Err, cfg, level)
+	s, err := server.Start(c.Context(), cfg, server.Options{Log: log, Version: version()})
 	if err != nil {
-		return err
+		return unlessStopped(c.Context(), err)
 	}
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	for {
 		select {
 		case <-hup:
-			a.reload(s, level)
+			a.reload(s, log, level)
 		case <-c.Context().Done():
 			return s.Stop()
 		case err := <-s.Failed():
@@ -47,11 +49,20 @@ func (a *app) serve(c *cobra.Command, _ []string) error {
 	}
 }
 
+// unlessStopped is the error of a start; none when it is that somebody stopped the
+// house before it was open.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
 // reload applies what can change while running; the rest waits for a restart.
-func (a *app) reload(s *server.Server, level *slog.LevelVar) {
+func (a *app) reload(s *server.Server, log *slog.Logger, level *slog.LevelVar) {
 	cfg, err := a.loadConfig()
 	if err != nil {
-		fmt.Fprintln(a.Err, "posthouse: reload:", oneLine(err))
+		log.Error("not reloaded", "err", oneLine(err))
 		return
 	}
 	setLevel(level, cfg)

@@ -345,3 +345,27 @@ func TestRelativePaths(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// Changed defaults stand where the file is silent; of listeners it says all or nothing.
+func TestLoadOver(t *testing.T) {
+	defaults := []byte("hostname = \"localhost\"\n[listen]\nsmtp = [\"127.0.0.1:2525\"]\nimap = [\"127.0.0.1:2143\"]\n[log]\nlevel = \"warn\"\n")
+	for doc, want := range map[string]string{
+		"":                                     "localhost 127.0.0.1:2525 127.0.0.1:2143 warn text",
+		"[log]\nformat = \"json\"\n":           "localhost 127.0.0.1:2525 127.0.0.1:2143 warn json",
+		"[listen]\nimap = [\"127.0.0.1:1\"]\n": "localhost  127.0.0.1:1 warn text",
+		"hostname = \"a.test\"\n[listen]\n":    "a.test 127.0.0.1:2525 127.0.0.1:2143 warn text",
+	} {
+		path := filepath.Join(t.TempDir(), "posthouse.toml")
+		if err := os.WriteFile(path, []byte(doc), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := LoadOver(defaults, path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		have := strings.Join([]string{c.Hostname, strings.Join(c.Listen.SMTP, ","), strings.Join(c.Listen.IMAP, ","), c.Log.Level, c.Log.Format}, " ")
+		if have != want {
+			t.Errorf("%q gives %q, want %q", doc, have, want)
+		}
+	}
+}

@@ -21,7 +21,11 @@ const maxFile = 1 << 20
 // the environment are comma-separated, routes are match=via. Relative paths in the
 // file are seen from its directory, others from the working directory. Wrong
 // content is an *Error.
-func Load(path string, env []string) (*Config, error) {
+func Load(path string, env []string) (*Config, error) { return LoadOver(nil, path, env) }
+
+// LoadOver is Load over a document that changes the defaults. [listen] counts as a
+// whole: a file that has one offers what stands there and nothing else.
+func LoadOver(defaults []byte, path string, env []string) (*Config, error) {
 	var doc []byte
 	if path != "" {
 		var err error
@@ -33,7 +37,14 @@ func Load(path string, env []string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parse(path, dir, doc, env)
+	c := Default()
+	if err := decode("defaults", defaults, c); err != nil {
+		return nil, err
+	}
+	if findPlaces(path, doc).has("listen") {
+		c.Listen = Listen{}
+	}
+	return parse(c, path, dir, doc, env)
 }
 
 func readFile(path string) ([]byte, error) {
@@ -49,12 +60,11 @@ func readFile(path string) ([]byte, error) {
 
 // Parse is Load for a document in memory; source is its name in errors.
 func Parse(source string, doc []byte, env []string) (*Config, error) {
-	return parse(source, "", doc, env)
+	return parse(Default(), source, "", doc, env)
 }
 
-// parse reads a document whose relative paths are seen from dir.
-func parse(source, dir string, doc []byte, env []string) (*Config, error) {
-	c := Default()
+// parse reads a document, whose relative paths are seen from dir, over c.
+func parse(c *Config, source, dir string, doc []byte, env []string) (*Config, error) {
 	if err := decode(source, doc, c); err != nil {
 		return nil, err
 	}

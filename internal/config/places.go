@@ -133,6 +133,16 @@ func (f *finder) place(offset uint32) place {
 	}
 }
 
+// has reports whether a document has a table, or keys in it.
+func (p places) has(table string) bool {
+	for key := range p {
+		if strings.HasPrefix(key, table+".") {
+			return true
+		}
+	}
+	return false
+}
+
 // keyAt finds the longest key whose value begins at a position.
 func (p places) keyAt(line, column int) string {
 	found := ""

@@ -118,6 +118,9 @@ func Start(ctx context.Context, cfg *config.Config, opt Options) (_ *Server, err
 		return nil, err
 	}
 	s.log.Info("started", "version", opt.Version, "hostname", cfg.Hostname, "data", cfg.Data)
+	if len(s.binds) == 0 {
+		s.log.Warn("nobody can send or read mail here: [listen] is empty")
+	}
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	return s, nil
 }
