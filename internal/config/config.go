@@ -206,6 +206,11 @@ type Limits struct {
 	// FutureRelease is how long our own people may have a message held before it
 	// leaves (FUTURERELEASE, RFC 4865); "0s" is never. Default: "7d".
 	FutureRelease Duration `toml:"future_release"`
+	// FutureReleaseMessages is how many messages one account may have held at a
+	// time. Default: 1000.
+	FutureReleaseMessages int `toml:"future_release_messages"`
+	// FutureReleaseSize is how large they may be together, 1K to 1T. Default: "500M".
+	FutureReleaseSize Size `toml:"future_release_size"`
 }
 
 // Greylist tells strangers at the smtp listeners to come again when they are seen
@@ -339,7 +344,7 @@ func Default() *Config {
 			Connections: 10000, ConnectionsPerAddress: 100, ConnectionsPerNetwork: 1000, ConnectionsPerAccount: 100,
 			ConnectionRatePerAddress: 3000, ConnectionRatePerNetwork: 12000,
 			Commands: 100000, Errors: 20, IdleCommands: 100, UnknownRecipients: 50, Messages: 10000, AuthAttempts: 5,
-			FutureRelease: hours(7 * 24),
+			FutureRelease: hours(7 * 24), FutureReleaseMessages: 1000, FutureReleaseSize: 500 << 20,
 		},
 		Greylist: Greylist{Delay: Duration{5 * time.Minute}, Window: hours(24), Lifetime: hours(36 * 24), Learn: 5},
 		Outbound: Outbound{

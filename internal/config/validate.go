@@ -224,6 +224,8 @@ func (v *validator) limits() {
 	v.between("limits.messages", l.Messages, 1, many)
 	v.between("limits.auth_attempts", l.AuthAttempts, 1, 1000)
 	v.duration("limits.future_release", l.FutureRelease, 0, 366*24*time.Hour)
+	v.between("limits.future_release_messages", l.FutureReleaseMessages, 1, many)
+	v.size("limits.future_release_size", l.FutureReleaseSize, 1<<10, 1<<40)
 }
 
 func (v *validator) greylist() {

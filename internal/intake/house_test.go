@@ -124,6 +124,18 @@ func (h *house) Enqueued(m *queue.Message) {
 	h.sent = append(h.sent, m)
 }
 
+// HeldFor is queue.Enqueuer: all that went to the queue and is not due.
+func (h *house) HeldFor(a id.Account) (held queue.Holds) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, m := range h.sent {
+		if m.Envelope.Origin.Account == a && m.Envelope.HoldUntil.After(h.clock.Now()) {
+			held.Messages, held.Octets = held.Messages+1, held.Octets+m.Size
+		}
+	}
+	return held
+}
+
 // doorHandler is the intake as smtpd sees it.
 type doorHandler struct{ *house }
 

@@ -29,7 +29,7 @@ import (
 // taken to be in a loop (RFC 5321 section 6.3 asks for at least 100).
 const DefaultMaxHops = 100
 
-// Options of an Intake. All but Catch, MaxHops and Log are needed.
+// Options of an Intake. All but HoldQuota, Catch, MaxHops and Log are needed.
 type Options struct {
 	DB        kv.Store
 	Counts    *refs.Counter
@@ -41,6 +41,8 @@ type Options struct {
 	Log       *slog.Logger
 	Hostname  string
 	MaxHops   int
+	// HoldQuota bounds what one account may have held until a time.
+	HoldQuota HoldQuota
 	// Catch, when set, is where mail for elsewhere is filed instead of being
 	// sent: "posthouse dev" lets nothing out of the house.
 	Catch *Catch
@@ -54,8 +56,9 @@ type Catch struct {
 
 // Intake takes messages in. Safe for concurrent use.
 type Intake struct {
-	opt    Options
-	copies copies
+	opt     Options
+	copies  copies
+	holding reservations
 }
 
 // New makes an Intake.
@@ -71,7 +74,13 @@ func New(opt Options) *Intake {
 
 // Mail judges the reverse-path of env, whose Origin is filled in.
 func (in *Intake) Mail(ctx context.Context, env *envelope.Envelope) error {
-	if env.Origin.Account == 0 || env.From.IsZero() {
+	if env.Origin.Account == 0 {
+		return nil
+	}
+	if err := in.mayHold(env, env.Size); err != nil {
+		return err
+	}
+	if env.From.IsZero() {
 		// The null reverse-path belongs to nobody; users' programs send
 		// disposition notifications with it (RFC 8098 section 3).
 		return nil
@@ -187,7 +196,7 @@ func (in *Intake) route(ctx context.Context, env *envelope.Envelope) (*route, er
 	r := &route{errs: make([]error, n), expanded: make([]bool, n)}
 	accounts := make(map[id.Account]*local, n)
 	elsewhere := make(map[string]bool)
-	held := env.HoldUntil.After(env.Received) && in.opt.Catch == nil
+	held := in.holds(env, env.Received)
 	for i, rcpt := range env.Rcpts {
 		if held {
 			// The queue brings it to us again at its time (see Inward).

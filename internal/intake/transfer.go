@@ -181,7 +181,12 @@ func (t *Transfer) Commit(ctx context.Context, report bool) ([]error, error) {
 		t.rejected(ctx, sum, err)
 		return nil, err
 	}
-	if err := t.checkRoom(ctx); err != nil {
+	done, err := t.in.reserveHold(t.env, t.incoming.Size())
+	if err == nil {
+		defer done()
+		err = t.checkRoom(ctx)
+	}
+	if err != nil {
 		t.Abort()
 		t.rejected(ctx, sum, err)
 		return nil, err

@@ -157,6 +157,15 @@ type Enqueuer interface {
 	EnqueueTx(tx kv.Tx, m *Message) error
 	// Enqueued puts m on the schedule. It does not block.
 	Enqueued(m *Message)
+	// HeldFor tells how much mail an account has held until a time.
+	HeldFor(a id.Account) Holds
+}
+
+// Holds is mail that waits because its sender wants it to (FUTURERELEASE, RFC
+// 4865).
+type Holds struct {
+	Messages int
+	Octets   int64
 }
 
 // Admin is the side that operators use.

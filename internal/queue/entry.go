@@ -46,9 +46,10 @@ type message struct {
 	size    int64
 	created moment
 	expires moment
-	notice  moment   // when the sender is told that it takes long; 0: never
-	sender  uint64   // hash of the reverse-path
-	full    *Message // at hand while it is new
+	notice  moment     // when the sender is told that it takes long; 0: never
+	sender  uint64     // hash of the reverse-path
+	holder  id.Account // whose held mail it counts as; 0: nobody's
+	full    *Message   // at hand while it is new
 	list    []entry
 	latest  *entry // the last that went into a line: others of the message go beside it
 }

@@ -9,6 +9,7 @@ import (
 
 	"posthouse/internal/blob"
 	"posthouse/internal/envelope"
+	"posthouse/internal/id"
 	"posthouse/internal/smtp"
 )
 
@@ -25,6 +26,9 @@ type head struct {
 	// notice is when its sender is told that it takes long; zero is some time
 	// after created, as configured.
 	notice time.Time
+	// holder is the account that has it held until a time (FUTURERELEASE); 0 is
+	// nobody.
+	holder id.Account
 }
 
 var streams = []envelope.Stream{envelope.Person, envelope.Transactional, envelope.Bulk}
@@ -57,6 +61,7 @@ func encodeMessage(h *head, m *Message) ([]byte, error) {
 	b = append(b, byte(max(slices.Index(streams, h.stream), 0)))
 	b = binary.AppendVarint(b, int64(h.priority))
 	b = appendTime(b, h.notice)
+	b = binary.AppendUvarint(b, uint64(h.holder))
 	return append(b, text...), nil
 }
 
@@ -77,6 +82,9 @@ func decodeHead(b []byte) (h head, text []byte, err error) {
 	}
 	if version > 2 {
 		h.notice = d.time()
+	}
+	if version > 3 {
+		h.holder = id.Account(d.uvarint())
 	}
 	if d.bad {
 		return head{}, nil, errRow

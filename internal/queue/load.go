@@ -77,6 +77,7 @@ func (q *Queue) forgetAll() {
 	clear(q.dests)
 	clear(q.meters)
 	clear(q.suspended)
+	clear(q.holds)
 	q.depth = [4]int{}
 	q.turns, q.crowd, q.timers, q.alarms, q.asking, q.early = turns{}, nil, nil, nil, nil, nil
 }

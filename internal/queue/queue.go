@@ -55,7 +55,8 @@ type Queue struct {
 	resolves  int
 	kept      int
 	depth     [4]int // entries by state
-	paused    bool   // the store does not take outcomes
+	holds     map[id.Account]Holds
+	paused    bool // the store does not take outcomes
 
 	loading sync.Mutex
 	earlier chan struct{}
@@ -93,6 +94,7 @@ func New(opt Options) *Queue {
 		sites:     make(map[siteKey]*site),
 		meters:    make(map[string]*meter),
 		suspended: make(map[string]*Suspension),
+		holds:     make(map[id.Account]Holds),
 		earlier:   make(chan struct{}, 1),
 		results:   make(chan *result, maxResults),
 		reports:   make(chan struct{}, maxReports),

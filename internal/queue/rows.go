@@ -29,10 +29,10 @@ const (
 )
 
 // Forms of the rows. A message row of form 1 had no stream and no
-// priority, one of form 2 no notice.
+// priority, one of form 2 no notice, one of form 3 no holder.
 const (
 	rowVersion     = 1 // of entry rows
-	messageVersion = 3
+	messageVersion = 4
 )
 
 // MaxPrepend is the longest Prepend of a recipient, in bytes.

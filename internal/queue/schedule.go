@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"slices"
 	"time"
 
 	"posthouse/internal/id"
@@ -37,6 +38,7 @@ func (q *Queue) makeReady(e *entry) {
 	q.park(e)
 	q.setState(e, sReady)
 	e.set(fSender, false)
+	q.unhold(e.msg)
 	if at := q.mark(e, q.now()); at != 0 {
 		q.setTimer(e, at)
 	}
@@ -61,6 +63,11 @@ func (q *Queue) add(f *fresh) {
 	m.total, m.left = uint32(len(f.rows)), uint32(len(f.rows))
 	now := q.now()
 	m.list = make([]entry, len(f.rows))
+	if slices.ContainsFunc(f.rows, func(r *row) bool { return r.heldBySender(now.time()) }) {
+		q.hold(m)
+	} else {
+		m.holder = 0
+	}
 	for i, r := range f.rows {
 		e := &m.list[i]
 		*e = entry{
@@ -93,6 +100,7 @@ func (q *Queue) remove(e *entry) {
 	q.forgetDest(e.dest)
 	if e.msg.left--; e.msg.left == 0 {
 		delete(q.messages, e.msg.key)
+		q.unhold(e.msg)
 		q.letGo(e.msg)
 	}
 }
@@ -110,7 +118,7 @@ func (q *Queue) messageOf(msg id.ID, h *head) (*message, bool) {
 	key, ok := msg.Pack()
 	return &message{
 		key: key, source: q.sourceOf(key, h.from, h.stream), null: h.from.IsZero(), band: bandOf(h.stream, h.priority), body: h.body, size: h.size,
-		created: momentOf(h.created), expires: momentOf(h.expires), notice: momentOf(q.noticeOf(h)), sender: q.senderHash(h.from),
+		created: momentOf(h.created), expires: momentOf(h.expires), notice: momentOf(q.noticeOf(h)), sender: q.senderHash(h.from), holder: h.holder,
 	}, ok
 }
 

@@ -18,6 +18,7 @@ func (q *Queue) setTimes(h *head, env *envelope.Envelope) {
 	if env.HoldUntil.After(began) {
 		began = env.HoldUntil
 		h.notice = q.opt.noticeAt(began)
+		h.holder = env.Origin.Account
 	}
 	h.expires = began.Add(q.opt.ExpireAfter)
 	switch by := env.DeliverBy; env.ByMode {

@@ -10,6 +10,7 @@ import (
 
 	"posthouse/internal/courier"
 	"posthouse/internal/envelope"
+	"posthouse/internal/id"
 	"posthouse/internal/journal"
 	"posthouse/internal/report"
 	"posthouse/internal/status"
@@ -367,9 +368,9 @@ func TestOlderMessageRows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const times, band = 1, 2 // bytes of the notice, and of stream and priority
+	const holder, times, band = 1, 1, 2 // bytes of the holder, the notice, and of stream and priority
 	fixed := now[:len(now)-len(text)]
-	for version, cut := range map[byte]int{1: times + band, 2: times} {
+	for version, cut := range map[byte]int{1: holder + times + band, 2: holder + times, 3: holder} {
 		old := slices.Concat(fixed[:len(fixed)-cut], text)
 		old[0] = version
 		got, rest, err := decodeHead(old)
@@ -377,4 +378,53 @@ func TestOlderMessageRows(t *testing.T) {
 			t.Errorf("form %d: %+v, %v", version, got, err)
 		}
 	}
+}
+
+// What an account has held counts until its time, also over a restart, or until
+// it is dropped; what was released does not count again when it is tried again.
+func TestHeldFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.world.answer = func(string, int) courier.Outcome { return reply(451, 7, 1, "not yet") }
+		h.start()
+		const who = 7
+		held := func(account id.Account, until time.Duration, to ...string) *Message {
+			m := h.letterTo(to...)
+			m.Envelope.Origin.Account, m.Envelope.HoldUntil = account, time.Now().Add(until)
+			h.enqueue(m)
+			return m
+		}
+		want := func(when string, messages int) {
+			t.Helper()
+			synctest.Wait()
+			if got := h.q.HeldFor(who); got.Messages != messages || got.Octets != int64(messages*(len(letter)-20)) {
+				t.Errorf("%s: %+v, want %d messages", when, got, messages)
+			}
+		}
+		held(who, time.Hour, "a@one.net", "b@two.net")
+		dropped := held(who, 2*time.Hour, "c@one.net")
+		held(who, 3*time.Hour, "d@one.net")
+		held(who+1, 3*time.Hour, "e@one.net")
+		m := h.letterTo("f@one.net")
+		m.Envelope.Origin.Account = who
+		h.enqueue(m)
+		want("at first", 3)
+		h.stop()
+		h.open()
+		h.start()
+		want("after a restart", 3)
+		if n, err := h.q.Drop(t.Context(), Selector{ID: string(dropped.Envelope.ID)}); n != 1 || err != nil {
+			t.Errorf("Drop: %d, %v", n, err)
+		}
+		want("one is dropped", 2)
+		time.Sleep(time.Hour + time.Second)
+		want("one is released", 1)
+		h.stop()
+		h.open()
+		h.start()
+		want("one is released and waits for another try, after a restart", 1)
+		time.Sleep(2 * time.Hour)
+		want("at last", 0)
+		h.stop()
+	})
 }
