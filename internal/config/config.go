@@ -28,7 +28,8 @@ type Config struct {
 	Store    Store    `toml:"store"`
 	Log      Log      `toml:"log"`
 
-	at places // where the keys were given
+	at     places   // where the keys were given
+	passed []string // variables like ours that are not
 }
 
 // Listen is where to listen: "host:port", "[::]:25", ":25" or

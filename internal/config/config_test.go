@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"encoding"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -228,6 +229,22 @@ func TestEnvironmentOverridesEveryKey(t *testing.T) {
 	}
 }
 
+// Variables that share our prefix by chance keep nothing from starting.
+func TestEnvironmentOfOthers(t *testing.T) {
+	env := []string{
+		"POSTHOUSE_BIN=/usr/bin/posthouse", "POSTHOUSE=1", "POSTHOUSE_SERVICE_HOST=10.0.0.1", "POSTHOUSE_PORT=tcp://10.0.0.1:25",
+		"POSTHOUSE_SMTP_SERVICE_PORT=25", "POSTHOUSE_SMTP_PORT=tcp://10.0.0.1:25", "POSTHOUSE_SMTP_PORT_25_TCP_ADDR=10.0.0.1",
+		"POSTHOUSE_LOG_LEVEL=warn",
+	}
+	c, err := Parse("f", nil, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Passed()) != 6 || c.Log.Level != "warn" {
+		t.Errorf("passed over: %q", c.Passed())
+	}
+}
+
 func TestEnvironmentErrors(t *testing.T) {
 	for _, tt := range []struct{ env, want string }{
 		{"POSTHOUSE_LISTEN_SMPT=:25", "environment: POSTHOUSE_LISTEN_SMPT: no key of the configuration has this name"},
@@ -344,6 +361,64 @@ func TestRelativePaths(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
+}
+
+// docs/configuration.md has a row for every key, with its default, and no other.
+func TestDocumentedForPeople(t *testing.T) {
+	rows := documented(t)
+	take := func(key string) string {
+		text, ok := rows[key]
+		if !ok {
+			t.Errorf("%s is not documented", key)
+		}
+		delete(rows, key)
+		return text
+	}
+	for _, f := range fields(Default()) {
+		if e := f.value.Type(); e.Kind() == reflect.Slice && e != reflect.TypeFor[[]Network]() && e.Elem().Kind() == reflect.Struct {
+			for _, of := range appendFields(nil, f.key+".", reflect.New(e.Elem()).Elem()) {
+				take(of.key)
+			}
+		}
+		_, want, told := strings.Cut(take(f.key), "Default: ")
+		have := ""
+		if m, ok := f.value.Interface().(encoding.TextMarshaler); ok {
+			text, err := m.MarshalText()
+			if err != nil {
+				t.Fatal(err)
+			}
+			have = strconv.Quote(string(text))
+		} else if f.value.Kind() == reflect.Int {
+			have = strconv.FormatInt(f.value.Int(), 10)
+		}
+		if told && have != "" && !strings.HasPrefix(want, have+".") {
+			t.Errorf("%s: the default is %s, documented as %s", f.key, have, want)
+		}
+	}
+	for key := range rows {
+		t.Errorf("%s is documented and no key", key)
+	}
+}
+
+// documented are the rows of docs/configuration.md by key.
+func documented(t *testing.T) map[string]string {
+	t.Helper()
+	doc, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := make(map[string]string)
+	section := ""
+	for line := range strings.Lines(string(doc)) {
+		if head, ok := strings.CutPrefix(line, "## "); ok {
+			section = strings.TrimPrefix(strings.Trim(strings.TrimSpace(head), "[]")+".", "At the top.")
+		}
+		if row, ok := strings.CutPrefix(line, "| `"); ok {
+			key, text, _ := strings.Cut(row, "` | ")
+			rows[section+key] = text
+		}
+	}
+	return rows
 }
 
 // Changed defaults stand where the file is silent; of listeners it says all or nothing.

@@ -17,7 +17,7 @@ const maxFile = 1 << 20
 
 // Load reads the file at path ("" is no file) over the defaults, then the
 // variables of env ("POSTHOUSE_LISTEN_SMTP=127.0.0.1:2525", as os.Environ gives
-// them; others than POSTHOUSE_ are passed over), and checks everything. Lists in
+// them; others than POSTHOUSE_ are passed over; see Passed), and checks everything. Lists in
 // the environment are comma-separated, routes are match=via. Relative paths in the
 // file are seen from its directory, others from the working directory. Wrong
 // content is an *Error.
@@ -161,6 +161,22 @@ func convert(source string, doc []byte, e *toml.DecodeError, reason string) erro
 	return out
 }
 
+// Passed are the variables that look like ours and are not: nothing of the
+// configuration has such a name.
+func (c *Config) Passed() []string { return c.passed }
+
+// ofOthers reports whether a variable that is no key of ours is somebody else's: of
+// a script, or of Kubernetes, which tells where a service called "posthouse" is. In
+// one of our sections it is more likely a slip.
+func ofOthers(name, text string) bool {
+	section, _, inOne := strings.Cut(strings.ToLower(strings.TrimPrefix(name, "POSTHOUSE_")), "_")
+	if t, ok := typeOf(section); !inOne || !ok || t.Kind() != reflect.Struct {
+		return true
+	}
+	return strings.Contains(name, "_SERVICE_HOST") || strings.Contains(name, "_SERVICE_PORT") ||
+		strings.Contains(name, "_TCP_") || strings.HasPrefix(text, "tcp://")
+}
+
 // override applies the environment and notes where values came from.
 func override(c *Config, env []string, at places) error {
 	byName := make(map[string]field)
@@ -173,6 +189,10 @@ func override(c *Config, env []string, at places) error {
 			continue
 		}
 		f, ok := byName[name]
+		if !ok && ofOthers(name, text) {
+			c.passed = append(c.passed, name)
+			continue
+		}
 		if !ok {
 			return &Error{Source: "environment", Key: name, Reason: "no key of the configuration has this name"}
 		}

@@ -7,6 +7,7 @@ package httpd
 import (
 	"context"
 	"crypto/subtle"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net"
@@ -123,6 +124,13 @@ func answer(w http.ResponseWriter, code int, text string) {
 	w.Write([]byte(text + "\n"))
 }
 
+// answerProblem answers with problem details (RFC 9457), as the API itself does.
+func answerProblem(w http.ResponseWriter, code int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(map[string]any{"title": http.StatusText(code), "status": code, "detail": detail})
+}
+
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	if err := s.cfg.Ready(r.Context()); err != nil {
 		answer(w, http.StatusServiceUnavailable, err.Error())
@@ -150,7 +158,7 @@ func (s *Server) needToken(next http.Handler) http.Handler {
 		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if !ok || s.cfg.Token == "" || subtle.ConstantTimeCompare([]byte(given), []byte(s.cfg.Token)) != 1 {
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			answer(w, http.StatusUnauthorized, "the admin API needs the token in admin.token of the data directory")
+			answerProblem(w, http.StatusUnauthorized, "this needs the token in admin.token of the data directory")
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -103,7 +103,7 @@ func openGround(ctx context.Context, cfg *config.Config, log *slog.Logger, opt g
 			return nil, fmt.Errorf("%s: %w", cfg.Data, ErrIndexLost)
 		}
 	}
-	if err := os.MkdirAll(cfg.Data, dirMode); err != nil {
+	if err := makePrivate(cfg.Data, index); err != nil {
 		return nil, err
 	}
 	g.db, err = pebble.Open(index, pebble.Options{Logger: log, CacheSize: cfg.Store.Cache.Bytes()})
@@ -121,6 +121,22 @@ func openGround(ctx context.Context, cfg *config.Config, log *slog.Logger, opt g
 		return nil, err
 	}
 	return g, nil
+}
+
+// makePrivate makes the data directory and that of the index. The data directory may
+// be there and open to others; the index, which has the passwords' hashes, never is.
+func makePrivate(data, index string) error {
+	if err := os.MkdirAll(data, dirMode); err != nil {
+		return err
+	}
+	if err := os.Mkdir(index, dirMode); err == nil || !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	info, err := os.Stat(index)
+	if err != nil || info.Mode().Perm()&^dirMode == 0 {
+		return err
+	}
+	return os.Chmod(index, dirMode)
 }
 
 func (g *ground) openBodies(rebuild bool) error {

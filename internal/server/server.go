@@ -118,6 +118,9 @@ func Start(ctx context.Context, cfg *config.Config, opt Options) (_ *Server, err
 		return nil, err
 	}
 	s.log.Info("started", "version", opt.Version, "hostname", cfg.Hostname, "data", cfg.Data)
+	if others := cfg.Passed(); len(others) > 0 {
+		s.log.Warn("no key of the configuration has the name of these variables", "env", strings.Join(others, " "))
+	}
 	if len(s.binds) == 0 {
 		s.log.Warn("nobody can send or read mail here: [listen] is empty")
 	}
