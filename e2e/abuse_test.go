@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -123,4 +124,55 @@ func TestAbuseIsCounted(t *testing.T) {
 	h.awaitMetric(`posthouse_sessions_refused_total{door="smtp",reason="address_rate"} 1`)
 	h.awaitMetric(`posthouse_sessions_ended_total{door="smtp",reason="early_talker"} 1`)
 	h.awaitMetric(`posthouse_messages_refused_total{code="5.6.11",door="smtp"} 1`)
+}
+
+// Strangers at the mailboxes' doors are bound per address; people who log in are
+// not, for they may share one with many.
+func TestStrangersAtTheMailboxes(t *testing.T) {
+	h := strangersHouse(t, "connections_per_address = 1", "", "alice@a.test", "bob@a.test")
+	for _, c := range []struct {
+		door, greeting, refusal string
+		logIn                   func(addr, login string) (io.Closer, error)
+	}{
+		{"imap", "* OK ", "* BYE [LIMIT] Too many connections from your address, try again later", func(addr, login string) (io.Closer, error) {
+			c, err := DialIMAP(addr, login)
+			if err != nil {
+				return nil, err
+			}
+			return c.conn, nil
+		}},
+		{"pop3", "+OK ", "-ERR [SYS/TEMP] Too many connections from your address, try again later", func(addr, login string) (io.Closer, error) {
+			c, err := DialPOP3(addr, login)
+			if err != nil {
+				return nil, err
+			}
+			return c.conn, nil
+		}},
+	} {
+		t.Run(c.door, func(t *testing.T) {
+			for _, login := range []string{"alice@a.test", "bob@a.test"} {
+				conn, err := c.logIn(h.Addr[c.door], login)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+			}
+			for _, want := range []string{c.greeting, c.refusal} {
+				conn, err := net.Dial("tcp", h.Addr[c.door])
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				conn.SetDeadline(time.Now().Add(clientTimeout))
+				line, err := bufio.NewReader(conn).ReadString('\n')
+				if err != nil || !strings.HasPrefix(line, want) {
+					t.Fatalf("%q, %v, want %q", line, err, want)
+				}
+			}
+			h.awaitMetric(fmt.Sprintf(`posthouse_sessions{door=%q} 3`, c.door))
+			h.awaitMetric(fmt.Sprintf(`posthouse_sessions_total{door=%q} 3`, c.door))
+			h.awaitMetric(fmt.Sprintf(`posthouse_sessions_refused_total{door=%q,reason="address"} 1`, c.door))
+		})
+		h.awaitMetric(fmt.Sprintf(`posthouse_sessions_ended_total{door=%q,reason="closed"} 3`, c.door))
+	}
 }

@@ -174,19 +174,20 @@ type Limits struct {
 	Trusted []Network `toml:"trusted"`
 	// Connections is how many clients of each protocol may be connected. Default: 10000.
 	Connections int `toml:"connections"`
-	// ConnectionsPerAddress is the same for one address (IPv6: one /64). Default: 100.
+	// ConnectionsPerAddress is the same for one address (IPv6: one /64), for each
+	// SMTP listener, for IMAP and for POP3; in IMAP and POP3 this limit and the next
+	// three are for clients that have not logged in. Default: 100.
 	ConnectionsPerAddress int `toml:"connections_per_address"`
-	// ConnectionsPerNetwork is how many clients of each SMTP listener may be
-	// connected from one network, an IPv4 /24 or IPv6 /48. Default: 1000.
+	// ConnectionsPerNetwork is how many may be connected from one network, an IPv4
+	// /24 or IPv6 /48. Default: 1000.
 	ConnectionsPerNetwork int `toml:"connections_per_network"`
-	// ConnectionRatePerAddress is how many connections to each SMTP listener may
-	// begin in a minute from one address (IPv6: one /64); 0 is any number.
-	// Default: 3000.
+	// ConnectionRatePerAddress is how many connections may begin in a minute from
+	// one address (IPv6: one /64); 0 is any number. Default: 3000.
 	ConnectionRatePerAddress int `toml:"connection_rate_per_address"`
 	// ConnectionRatePerNetwork is the same for one network. Default: 12000.
 	ConnectionRatePerNetwork int `toml:"connection_rate_per_network"`
-	// ConnectionsPerAccount is how many sessions of each protocol one account
-	// may have. Default: 100.
+	// ConnectionsPerAccount is how many IMAP sessions one account may have; of POP3
+	// it has one at a time. Default: 100.
 	ConnectionsPerAccount int `toml:"connections_per_account"`
 	// Commands is how many commands an SMTP or POP3 session may give before
 	// it is asked to come again. Default: 100000.

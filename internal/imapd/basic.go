@@ -17,7 +17,7 @@ func (s *session) cmdLogout(p *imap.Parser) (string, error) {
 	}
 	s.untagged("BYE Logging out")
 	s.tagged("OK LOGOUT completed")
-	s.ending = "logout"
+	s.end = "quit"
 	s.state = loggedOut
 	return "", errAnswered
 }

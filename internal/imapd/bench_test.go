@@ -65,7 +65,7 @@ func TestIdleMemory(t *testing.T) {
 		t.Skip("opens many connections")
 	}
 	const n = 300
-	h := newHouse(t, func(c *Config) { c.MaxPerIP, c.MaxPerAccount = n+10, n+10 })
+	h := newHouse(t, func(c *Config) { c.MaxPerAccount = n + 10 })
 	h.fill(1000)
 	// Clients that keep nothing: what is measured is the server's.
 	conns := make([]net.Conn, 0, n)

@@ -38,7 +38,7 @@ func (f *fetcher) binary(it *imap.FetchItem, body blob.Body, sum *message.Summar
 	if it.Kind == imap.FetchBinarySize {
 		size, _, err := measure(open(), 0, 1<<62)
 		if err != nil {
-			s.fail(err)
+			s.unreadable(err)
 			return errAnswered
 		}
 		s.out = appendUint(append(it.AppendName(s.out), ' '), uint64(size))
@@ -55,7 +55,7 @@ func (f *fetcher) sendDecoded(it *imap.FetchItem, open func() io.Reader, from, n
 	s := f.s
 	size, hasNUL, err := measure(open(), from, n)
 	if err != nil {
-		s.fail(err)
+		s.unreadable(err)
 		return errAnswered
 	}
 	b := append(it.AppendName(s.out), ' ')
@@ -66,11 +66,11 @@ func (f *fetcher) sendDecoded(it *imap.FetchItem, open func() io.Reader, from, n
 	s.out = append(b, "}\r\n"...)
 	r := open()
 	if _, err := io.CopyN(io.Discard, r, from); err != nil && size > 0 {
-		s.fail(err)
+		s.unreadable(err)
 		return errAnswered
 	}
 	if _, err := io.CopyN(outWriter{s}, r, size); err != nil {
-		s.fail(err)
+		s.unreadable(err)
 		return errAnswered
 	}
 	return nil

@@ -30,8 +30,8 @@ type received struct {
 	literal imap.Literal
 }
 
-// overflow ends the session with a BYE.
-type overflow struct{ text string }
+// overflow ends the session with a BYE; why is the end's name.
+type overflow struct{ why, text string }
 
 func (e *overflow) Error() string { return e.text }
 
@@ -40,7 +40,7 @@ func (e *overflow) Error() string { return e.text }
 func (s *session) readCommand() (received, error) {
 	defer func() { s.conn.ReadBy = s.loginBy }()
 	for {
-		s.conn.ReadBy = time.Now().Add(s.conn.ReadTimeout)
+		s.conn.ReadBy = time.Now().Add(s.patience())
 		if !s.loginBy.IsZero() && s.loginBy.Before(s.conn.ReadBy) {
 			s.conn.ReadBy = s.loginBy
 		}
@@ -49,10 +49,18 @@ func (s *session) readCommand() (received, error) {
 			return c, err
 		}
 		if s.state == loggedOut {
-			return received{}, &overflow{"Too many bad commands"}
+			return received{}, &overflow{"errors", "Too many bad commands"}
 		}
 		s.rest()
 	}
+}
+
+// patience is how long the next command may take.
+func (s *session) patience() time.Duration {
+	if !s.loginBy.IsZero() && s.pass != nil && s.srv.gate.Crowded() {
+		return min(s.conn.ReadTimeout, crowdedTimeout)
+	}
+	return s.conn.ReadTimeout
 }
 
 func (s *session) readOne() (c received, again bool, err error) {
@@ -141,7 +149,7 @@ func (s *session) refuseLiteral(head []byte, lit imap.Literal) error {
 func (s *session) drainCommand(lit imap.Literal, limit uint64) error {
 	for {
 		if lit.Size > limit {
-			return &overflow{"[TOOBIG] Literal too big"}
+			return &overflow{"flood", "[TOOBIG] Literal too big"}
 		}
 		limit -= lit.Size
 		if _, err := io.CopyN(io.Discard, s.conn.Reader(), int64(lit.Size)); err != nil {
@@ -171,7 +179,7 @@ func (s *session) drainAppend(c received) {
 	if err := s.drainCommand(c.literal, limit); err != nil {
 		var over *overflow
 		if errors.As(err, &over) {
-			s.bye(over.text)
+			s.bye(over.why, over.text)
 			return
 		}
 		s.readFailed(err)

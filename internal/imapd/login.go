@@ -92,6 +92,7 @@ func (s *session) loggedIn(who sasl.Identity, err error) (string, error) {
 		s.srv.leaveAccount(who.Account)
 		return "", err
 	}
+	s.pass.Known()
 	s.account, s.acct, s.login = who.Account, acct, who.Login
 	s.state = authenticated
 	s.bad = 0
@@ -119,7 +120,7 @@ func (s *session) cmdStartTLS(p *imap.Parser) (string, error) {
 		return "", imap.SyntaxError("STARTTLS is not offered")
 	}
 	if s.conn.Buffered() > 0 { // CVE-2011-0411: nothing may stand between
-		s.bye("Input after STARTTLS")
+		s.bye("pipelining", "Input after STARTTLS")
 		return "", errAnswered
 	}
 	s.tagged("OK Begin TLS negotiation now")
@@ -129,7 +130,7 @@ func (s *session) cmdStartTLS(p *imap.Parser) (string, error) {
 	}
 	s.conn.ReadTimeout = 30 * time.Second
 	if err := s.conn.StartTLS(s.srv.cfg.TLS); err != nil {
-		s.ending = "TLS handshake failed"
+		s.end = "handshake"
 		s.fail(err)
 		return "", errAnswered
 	}

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"posthouse/internal/listen"
 )
 
 // Who does not log in does not stay, however busy: silent, dripping, or chatting.
@@ -18,22 +20,25 @@ func TestPatience(t *testing.T) {
 		first, then string
 		every       time.Duration
 		want        time.Duration
+		places      int // in all
 	}{
-		"silent":              {"", "", time.Minute, loginTimeout},
-		"dripping":            {"", "x", time.Second, loginTimeout},
-		"dripping a literal":  {"a LOGIN {4000}\r\n", "x", time.Second, loginTimeout},
-		"dripping SASL":       {"a AUTHENTICATE PLAIN\r\n", "x", 10 * time.Second, loginPatience},
-		"chatting":            {"", "a NOOP\r\n", 30 * time.Second, loginPatience},
-		"logged in, silent":   {login, "", time.Minute, idleTimeout},
-		"logged in, dripping": {login, "x", time.Minute, idleTimeout},
+		"silent":              {"", "", time.Minute, loginTimeout, 0},
+		"dripping":            {"", "x", time.Second, loginTimeout, 0},
+		"dripping a literal":  {"a LOGIN {4000}\r\n", "x", time.Second, loginTimeout, 0},
+		"dripping SASL":       {"a AUTHENTICATE PLAIN\r\n", "x", 10 * time.Second, loginPatience, 0},
+		"chatting":            {"", "a NOOP\r\n", 30 * time.Second, loginPatience, 0},
+		"logged in, silent":   {login, "", time.Minute, idleTimeout, 0},
+		"logged in, dripping": {login, "x", time.Minute, idleTimeout, 0},
+		"crowded":             {"", "", time.Second, crowdedTimeout, 1},
+		"crowded, logged in":  {login, "", time.Minute, idleTimeout, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server, cl := net.Pipe()
 				over := make(chan struct{})
 				began := time.Now()
-				s := newSession(New(Config{AllowPlaintext: true}, people{h.store}), loopback{server})
-				go s.run()
+				srv := New(Config{AllowPlaintext: true, Gate: listen.GateLimits{Total: c.places}}, people{h.store})
+				srv.start(loopback{server})
 				go func() {
 					io.Copy(io.Discard, cl)
 					close(over)

@@ -90,8 +90,7 @@ func (s *session) sendExtent(body io.ReaderAt, x extent) error {
 		maskNUL(s.out[len(b):])
 		x.from += int64(n)
 		if err != nil && x.from < x.to {
-			s.srv.cfg.Log.Error("imap cannot read a message", "session", s.id, "err", err)
-			s.fail(err)
+			s.unreadable(err)
 			return errAnswered
 		}
 	}
@@ -173,8 +172,7 @@ func (f *fetcher) headerFields(it *imap.FetchItem, body io.ReaderAt, x extent) e
 	s := f.s
 	header := make([]byte, min(x.size(), maxHeader))
 	if n, err := body.ReadAt(header, x.from); err != nil && n < len(header) {
-		s.srv.cfg.Log.Error("imap cannot read a message", "session", s.id, "err", err)
-		s.fail(err)
+		s.unreadable(err)
 		return errAnswered
 	}
 	fields := selectFields(header, it.Section.Fields, it.Section.Kind == imap.SectionHeaderFields)

@@ -148,12 +148,12 @@ func (s *session) update(expunge bool, mine *own) {
 	now := sel.latest()
 	if now == sel.view {
 		if sel.mbox.Name() == "" {
-			s.bye("The selected mailbox was deleted")
+			s.bye("mailbox deleted", "The selected mailbox was deleted")
 		}
 		return
 	}
 	if sel.mbox.Name() == "" {
-		s.bye("The selected mailbox was deleted")
+		s.bye("mailbox deleted", "The selected mailbox was deleted")
 		return
 	}
 	gone, changed, firstNew := now.Diff(sel.view)

@@ -39,24 +39,20 @@ type Config struct {
 	AllowPlaintext bool        // LOGIN and AUTHENTICATE without TLS, for loopback clients only
 	SASL           sasl.Policy // what AUTHENTICATE offers
 	MaxMessageSize int64       // APPENDLIMIT in bytes; default 50 MB
-	MaxSessions    int         // in all; default 20,000
-	MaxPerIP       int         // sessions per client address (IPv6: /64); default 100
-	MaxPerAccount  int         // sessions per account; default 100
+	// Gate bounds the connections; 0 is no bound. Who has logged in counts in all
+	// and for the account.
+	Gate          listen.GateLimits
+	MaxPerAccount int // sessions per account; default 100
 	// Trusted names clients that the limits on sessions do not bind; nil: none.
-	Trusted func(netip.Addr) bool
-	Log     *slog.Logger // default: nothing is logged
-	Clock   clock.Clock  // default: the system's
+	Trusted  func(netip.Addr) bool
+	Log      *slog.Logger    // default: nothing is logged
+	Clock    clock.Clock     // default: the system's
+	Observer listen.Observer // default: nobody
 }
 
 func (c *Config) setDefaults() {
 	if c.MaxMessageSize == 0 {
 		c.MaxMessageSize = 50 << 20
-	}
-	if c.MaxSessions == 0 {
-		c.MaxSessions = 20000
-	}
-	if c.MaxPerIP == 0 {
-		c.MaxPerIP = 100
 	}
 	if c.MaxPerAccount == 0 {
 		c.MaxPerAccount = 100
@@ -69,6 +65,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Clock == nil {
 		c.Clock = clock.System{}
+	}
+	if c.Observer == nil {
+		c.Observer = listen.Nobody{}
 	}
 }
 
@@ -95,7 +94,7 @@ func New(cfg Config, b Backend) *Server {
 	cfg.setDefaults()
 	return &Server{
 		cfg: cfg, backend: b, caps: newCapabilities(&cfg),
-		gate:      listen.NewGate(listen.GateLimits{Total: cfg.MaxSessions, PerAddress: cfg.MaxPerIP}, cfg.Trusted, cfg.Clock.Now),
+		gate:      listen.NewGate(cfg.Gate, cfg.Trusted, cfg.Clock.Now),
 		listeners: make(map[net.Listener]struct{}),
 		sessions:  make(map[*session]struct{}),
 		perAcct:   make(map[id.Account]int),
@@ -153,17 +152,18 @@ func (s *Server) isClosing() bool {
 	return s.closing
 }
 
-// start begins a session, or refuses it in clear text.
+// start begins a session, or turns its client away.
 func (s *Server) start(c net.Conn) {
 	sess := newSession(s, c)
-	if refusal := s.admit(sess); refusal != "" {
+	if verdict := s.admit(sess); verdict != listen.Welcome {
 		s.wg.Add(1)
 		go func() {
 			defer s.wg.Done()
-			sess.refuse(refusal)
+			sess.turnAway(verdict)
 		}()
 		return
 	}
+	s.cfg.Observer.Opened(sess.door)
 	go func() {
 		defer s.wg.Done()
 		defer s.leave(sess)
@@ -171,25 +171,22 @@ func (s *Server) start(c net.Conn) {
 	}()
 }
 
-// admit counts a session in; a text is the reason why not.
-func (s *Server) admit(sess *session) string {
-	away, verdict := s.gate.Enter(sess.remote)
-	switch verdict {
-	case listen.TooMany:
-		return "[UNAVAILABLE] Too many connections"
-	case listen.TooManyFromYou:
-		return "[LIMIT] Too many connections from your address"
+// admit counts a session in.
+func (s *Server) admit(sess *session) listen.Verdict {
+	pass, verdict := s.gate.Enter(sess.remote)
+	if verdict != listen.Welcome {
+		return verdict
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
-		away()
-		return "[UNAVAILABLE] The server is shutting down"
+		pass.Leave()
+		return listen.ShuttingDown
 	}
-	sess.away = away
+	sess.pass = pass
 	s.sessions[sess] = struct{}{}
 	s.wg.Add(1)
-	return ""
+	return verdict
 }
 
 // admitAccount counts a login; false when the account has too many sessions.
@@ -216,7 +213,7 @@ func (s *Server) leave(sess *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, sess)
-	sess.away()
+	sess.pass.Leave()
 }
 
 // Sessions is the number of sessions now.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -15,6 +16,7 @@ import (
 
 	"posthouse/internal/id"
 	"posthouse/internal/imap"
+	"posthouse/internal/listen"
 	"posthouse/internal/mailbox"
 	"posthouse/internal/wire"
 )
@@ -22,6 +24,8 @@ import (
 // Times a session lives by (RFC 9051 section 5.4: at least 30 minutes).
 const (
 	loginTimeout = 60 * time.Second
+	// crowdedTimeout is for a stranger while most places are taken.
+	crowdedTimeout = 30 * time.Second
 	// loginPatience is for all that a stranger does; who has not logged in then leaves.
 	loginPatience = 10 * time.Minute
 	idleTimeout   = 30 * time.Minute
@@ -55,7 +59,7 @@ type session struct {
 	conn   *wire.Conn
 	out    []byte // responses not yet sent; nil while idle
 	remote netip.Addr
-	away   func() // counts the connection out
+	pass   *listen.Pass // nil for a trusted client
 	door   string
 	id     id.ID
 	ctx    context.Context
@@ -66,8 +70,8 @@ type session struct {
 	tag     string
 	name    string // of the command in progress
 	bad     int
-	err     error // first failed write, or what else ends the session
-	ending  string
+	err     error  // first failed write, or what else ends the session
+	end     string // why the session ends, in a word or two; "" while it goes on
 
 	account  id.Account
 	login    string
@@ -99,15 +103,33 @@ func newSession(srv *Server, c net.Conn) *session {
 	return s
 }
 
-// refuse answers a connection that was not admitted.
-func (s *session) refuse(text string) {
-	s.conn.ReadTimeout = 5 * time.Second
-	s.conn.WriteTimeout = 5 * time.Second
-	s.untagged("BYE " + text)
+// turnAway tells a client why it is not let in. RFC 9051 section 7.1 has the
+// codes; LIMIT is for what the client itself can mend.
+func (s *session) turnAway(v listen.Verdict) {
+	defer s.cancel()
+	defer s.base.Close()
+	s.srv.cfg.Observer.Refused(s.door, v.Reason())
+	log := s.srv.cfg.Log.With("session", s.id, "door", s.door, "remote", s.remote, "reason", v.Reason())
+	done, ok := s.srv.gate.Explain()
+	if !ok {
+		// A flood must not fill the log either; it is counted.
+		log.Debug("connection cut off")
+		return
+	}
+	defer done()
+	log.Info("connection refused")
+	const patience = 5 * time.Second
+	s.conn.ReadTimeout, s.conn.WriteTimeout = patience, patience
+	if s.door == "imaps" && s.conn.TLS() == nil {
+		return
+	}
+	code := "[LIMIT]"
+	if v == listen.TooMany || v == listen.ShuttingDown {
+		code = "[UNAVAILABLE]"
+	}
+	s.untagged("BYE " + code + " " + v.Text())
 	s.flush()
-	s.base.Close()
-	s.cancel()
-	s.srv.cfg.Log.Info("imap connection refused", "session", s.id, "remote", s.remote, "reason", text)
+	s.conn.Linger()
 }
 
 // interrupt wakes a session that waits for input, so that it sees the shutdown.
@@ -127,7 +149,7 @@ func (s *session) cut() {
 func (s *session) run() {
 	defer s.finish()
 	if s.door == "imaps" && s.conn.TLS() == nil {
-		s.ending = "TLS handshake failed"
+		s.end = "handshake"
 		return
 	}
 	s.untagged("OK [CAPABILITY " + s.srv.caps.text(s) + "] " + s.srv.cfg.Hostname + " Posthouse IMAP ready")
@@ -156,22 +178,22 @@ func (s *session) readFailed(err error) {
 	var over *overflow
 	switch {
 	case errors.As(err, &over):
-		s.bye(over.text)
+		s.bye(over.why, over.text)
 	case s.closing.Load():
-		s.bye("Posthouse is shutting down")
+		s.bye("shutdown", "Posthouse is shutting down")
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		s.bye("Autologout; idle for too long")
+		s.bye("timeout", "Autologout; idle for too long")
 	case errors.Is(err, wire.ErrLineTooLong), errors.Is(err, wire.ErrFlood):
-		s.bye("[LIMIT] Command line too long")
+		s.bye("flood", "[LIMIT] Command line too long")
 	default:
 		s.fail(err)
 	}
 }
 
-// bye announces the end of the session.
-func (s *session) bye(text string) {
+// bye announces the end of the session; why is for the log and the metrics.
+func (s *session) bye(why, text string) {
 	s.untagged("BYE " + text)
-	s.ending = text
+	s.end = why
 	s.state = loggedOut
 }
 
@@ -180,7 +202,20 @@ func (s *session) fail(err error) {
 	if s.err == nil {
 		s.err = err
 	}
+	if s.end == "" {
+		s.end = "closed"
+	}
 	s.state = loggedOut
+}
+
+// unreadable ends the session in the middle of a literal, for the client could
+// not tell what is missing. err is the store's, or what ended the session before.
+func (s *session) unreadable(err error) {
+	if s.err == nil {
+		s.srv.cfg.Log.Error("imap cannot read a message", "session", s.id, "err", err)
+		s.end = "error"
+	}
+	s.fail(err)
 }
 
 // finish closes everything and writes the session's line in the log.
@@ -192,17 +227,22 @@ func (s *session) finish() {
 		s.srv.leaveAccount(s.account)
 	}
 	s.cancel()
+	switch s.end {
+	case "errors", "flood", "pipelining", "mailbox deleted": // who may have said more
+		s.conn.Linger()
+	}
 	s.conn.Close()
 	s.releaseOut()
+	s.srv.cfg.Observer.Ended(s.door, s.end)
 	attrs := []slog.Attr{
 		slog.String("session", string(s.id)), slog.String("door", s.door), slog.String("remote", s.remote.String()),
 		slog.String("login", s.login), slog.Bool("tls", s.tls()), slog.Int("commands", s.commands),
 		slog.Duration("duration", s.srv.cfg.Clock.Now().Sub(s.began)),
 	}
-	if s.ending == "" && s.err != nil {
-		s.ending = s.err.Error()
+	if s.err != nil && !errors.Is(s.err, io.EOF) {
+		attrs = append(attrs, slog.String("err", s.err.Error()))
 	}
-	s.srv.cfg.Log.LogAttrs(context.Background(), slog.LevelInfo, "imap session", append(attrs, slog.String("end", s.ending))...)
+	s.srv.cfg.Log.LogAttrs(context.Background(), slog.LevelInfo, "imap session", append(attrs, slog.String("end", s.end))...)
 }
 
 func (s *session) tls() bool {
@@ -306,7 +346,7 @@ func (s *session) countBad() {
 		limit = maxBadStranger
 	}
 	if s.bad++; s.bad >= limit && s.state != loggedOut {
-		s.bye("Too many bad commands")
+		s.bye("errors", "Too many bad commands")
 	}
 }
 

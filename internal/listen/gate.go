@@ -32,19 +32,6 @@ func contains(networks []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-// Verdict is what a Gate says to a client.
-type Verdict int
-
-// The verdicts.
-const (
-	Welcome             Verdict = iota
-	TooMany                     // connections in all
-	TooManyFromYou              // connections from this address
-	TooManyFromNetwork          // connections from its network
-	TooOftenFromYou             // new connections from this address
-	TooOftenFromNetwork         // new connections from its network
-)
-
 // GateLimits bound the connections of strangers; 0 is no bound. An address is a
 // Household, a network a Neighbourhood.
 type GateLimits struct {
@@ -64,6 +51,7 @@ type Gate struct {
 	now         func() time.Time
 	addressPace *pace
 	networkPace *pace
+	explaining  chan struct{} // slots; see Explain
 
 	mu    sync.Mutex
 	open  int
@@ -79,15 +67,23 @@ func NewGate(limits GateLimits, trusted func(netip.Addr) bool, now func() time.T
 	return &Gate{
 		limits: limits, trusted: trusted, now: now, count: make(map[netip.Prefix]int),
 		addressPace: newPace(limits.AddressRate), networkPace: newPace(limits.NetworkRate),
+		explaining: make(chan struct{}, MaxExplained),
 	}
 }
 
-// Enter counts a client in. For Welcome the caller must call leave once, when
-// the connection is over; otherwise it says so in its protocol's words and
-// closes, and leave is nil.
-func (g *Gate) Enter(a netip.Addr) (leave func(), v Verdict) {
+// Pass is the place of one client that was let in.
+type Pass struct {
+	gate             *Gate
+	address, network netip.Prefix
+	known, left      bool // guarded by the gate's mu
+}
+
+// Enter counts a client in. For Welcome there is a pass, and the caller must call
+// its Leave when the connection is over; otherwise it says so in its protocol's
+// words and closes.
+func (g *Gate) Enter(a netip.Addr) (*Pass, Verdict) {
 	if !a.IsValid() || g.trusted(a) {
-		return func() {}, Welcome
+		return nil, Welcome
 	}
 	address, network := Household(a), Neighbourhood(a)
 	g.mu.Lock()
@@ -110,29 +106,64 @@ func (g *Gate) Enter(a netip.Addr) (leave func(), v Verdict) {
 	g.open++
 	g.count[address]++
 	g.count[network]++
-	var once sync.Once
-	return func() { once.Do(func() { g.leave(address, network) }) }, Welcome
+	return &Pass{gate: g, address: address, network: network}, Welcome
+}
+
+// Known says that the client has shown who it is. From then on it counts only in
+// all, and its connection is none of those that its address and network began: an
+// office with one address has many people, and each is bound as an account. The
+// pass of a client that is not counted is nil, and that will do.
+func (p *Pass) Known() {
+	if p == nil {
+		return
+	}
+	g := p.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p.known || p.left {
+		return
+	}
+	p.known = true
+	g.forget(p)
+	g.addressPace.giveBack(p.address)
+	g.networkPace.giveBack(p.network)
+}
+
+// Leave counts the client out; only the first call does anything.
+func (p *Pass) Leave() {
+	if p == nil {
+		return
+	}
+	g := p.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p.left {
+		return
+	}
+	p.left = true
+	g.open--
+	if !p.known {
+		g.forget(p)
+	}
+}
+
+// forget counts a client out of its address and network.
+func (g *Gate) forget(p *Pass) {
+	for _, n := range []netip.Prefix{p.address, p.network} {
+		if g.count[n]--; g.count[n] <= 0 {
+			delete(g.count, n)
+		}
+	}
 }
 
 // Crowded reports whether four fifths of the places for strangers are taken.
 func (g *Gate) Crowded() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return over(g.open, g.limits.Total*4/5)
+	return g.limits.Total > 0 && g.open*5 >= g.limits.Total*4
 }
 
 func over(count, limit int) bool { return limit > 0 && count >= limit }
-
-func (g *Gate) leave(counted ...netip.Prefix) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.open--
-	for _, n := range counted {
-		if g.count[n]--; g.count[n] <= 0 {
-			delete(g.count, n)
-		}
-	}
-}
 
 // Household is what counts as one client: an IPv4 address, or an IPv6 /64.
 func Household(a netip.Addr) netip.Prefix { return cut(a, 32, 64) }

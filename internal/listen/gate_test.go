@@ -22,11 +22,16 @@ func newGate(t *testing.T, limits GateLimits) (gate, *clock.Fake) {
 
 func (g gate) enter(s string, want Verdict) func() {
 	g.t.Helper()
-	leave, v := g.Enter(netip.MustParseAddr(s))
+	return g.pass(s, want).Leave
+}
+
+func (g gate) pass(s string, want Verdict) *Pass {
+	g.t.Helper()
+	pass, v := g.Enter(netip.MustParseAddr(s))
 	if v != want {
 		g.t.Errorf("%s: %v, want %v", s, v, want)
 	}
-	return leave
+	return pass
 }
 
 func TestGate(t *testing.T) {
@@ -101,6 +106,77 @@ func TestGateRates(t *testing.T) {
 		g.enter("192.0.2.1", Welcome)()
 	}
 	g.enter("192.0.2.1", TooOftenFromYou)
+}
+
+// Who has logged in counts in all, but neither for the address nor the network.
+func TestGateKnown(t *testing.T) {
+	g, _ := newGate(t, GateLimits{Total: 5, PerAddress: 1, PerNetwork: 2})
+	first := g.pass("192.0.2.1", Welcome)
+	g.enter("192.0.2.1", TooManyFromYou)
+	first.Known()
+	first.Known() // once is enough
+	second := g.pass("192.0.2.1", Welcome)
+	g.enter("192.0.2.1", TooManyFromYou)
+	g.enter("192.0.2.2", Welcome)
+	g.enter("192.0.2.3", TooManyFromNetwork)
+	second.Known()
+	g.enter("192.0.2.3", Welcome)
+	g.enter("192.0.3.1", Welcome)
+	g.enter("192.0.3.2", TooMany)
+	first.Leave()
+	first.Leave()
+	first.Known() // too late
+	g.enter("192.0.3.2", Welcome)
+	second.Leave()
+	g.enter("192.0.2.1", TooManyFromNetwork)
+	if n := g.count[netip.MustParsePrefix("192.0.2.1/32")]; n != 0 {
+		t.Errorf("%d strangers at an address that has none", n)
+	}
+	trusted := g.pass("127.0.0.1", Welcome)
+	trusted.Known()
+	trusted.Leave()
+}
+
+// However often people log in from an address, strangers there have the same
+// pace.
+func TestGateKnownRates(t *testing.T) {
+	g, _ := newGate(t, GateLimits{AddressRate: 3, NetworkRate: 5})
+	for range 100 {
+		p := g.pass("192.0.2.1", Welcome)
+		p.Known()
+		p.Leave()
+	}
+	for range 3 {
+		g.enter("192.0.2.1", Welcome)()
+	}
+	g.enter("192.0.2.1", TooOftenFromYou)
+	g.enter("192.0.2.2", Welcome)()
+	g.enter("192.0.2.2", Welcome)()
+	g.enter("192.0.2.3", TooOftenFromNetwork)
+}
+
+// A few clients at a time hear why they are turned away.
+func TestExplain(t *testing.T) {
+	g, _ := newGate(t, GateLimits{})
+	var done func()
+	for range MaxExplained {
+		var ok bool
+		if done, ok = g.Explain(); !ok {
+			t.Fatal("no slot")
+		}
+	}
+	if _, ok := g.Explain(); ok {
+		t.Error("a slot too many")
+	}
+	done()
+	if _, ok := g.Explain(); !ok {
+		t.Error("a slot was lost")
+	}
+	for v := TooMany; v <= ShuttingDown; v++ {
+		if v.Reason() == "" || v.Text() == "" {
+			t.Errorf("verdict %d has no words", v)
+		}
+	}
 }
 
 // However many networks come, memory is bounded, and those who just came are

@@ -54,6 +54,18 @@ func (p *pace) count(n netip.Prefix, now time.Time) {
 	p.due[n] = due.Add(p.every)
 }
 
+// giveBack undoes one count.
+func (p *pace) giveBack(n netip.Prefix) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if due, ok := p.due[n]; ok {
+		p.due[n] = due.Add(-p.every)
+	}
+}
+
 // makeRoom forgets who has paid, and if that is little some of the others.
 func (p *pace) makeRoom(now time.Time) {
 	for n, due := range p.due {

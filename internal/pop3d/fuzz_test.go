@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"posthouse/internal/listen"
 	"posthouse/internal/mailbox"
 )
 
@@ -56,8 +57,8 @@ func FuzzSession(f *testing.F) {
 func converse(t *testing.T, srv *Server, b []byte) {
 	server, other := net.Pipe()
 	sess := newSession(srv, loopback{server}, loopback{}.RemoteAddr().(*net.TCPAddr).AddrPort().Addr())
-	if refusal := srv.admit(sess); refusal != "" {
-		t.Fatal(refusal)
+	if v := srv.admit(sess); v != listen.Welcome {
+		t.Fatal(v.Text())
 	}
 	done := make(chan struct{})
 	go func() {

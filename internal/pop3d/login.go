@@ -51,12 +51,13 @@ func (s *session) cmdSTLS(string) {
 	}
 	if s.conn.Buffered() > 0 {
 		s.mistake("Nothing may follow STLS before the handshake")
-		s.quit = true
+		s.over = "pipelining"
 		return
 	}
 	s.ok("Begin TLS")
 	if s.conn.Flush() != nil || s.conn.StartTLS(s.srv.cfg.TLS) != nil {
 		s.conn.Close()
+		s.over = "handshake"
 	}
 	s.user, s.utf8 = "", false
 }
@@ -135,25 +136,24 @@ func (s *session) cmdAuth(arg string) {
 		s.err("[AUTH] No such mechanism here")
 		return
 	}
-	gone := false // the client is, or the house closes
+	var gone error // why there is no more input
 	who, err := sasl.Run(ex, initial, func(challenge []byte) ([]byte, error) {
 		s.line("+ " + sasl.Encode(challenge))
-		if err := s.conn.Flush(); err != nil {
-			gone = true
-			return nil, err
+		if gone = s.conn.Flush(); gone != nil {
+			return nil, gone
 		}
 		line, err := s.readLine()
 		switch {
 		case errors.Is(err, wire.ErrLineTooLong):
 			return nil, fmt.Errorf("%w: too long", sasl.ErrProtocol)
 		case err != nil:
-			gone = true
+			gone = err
 			return nil, err
 		}
 		return sasl.Decode(line)
 	})
-	if gone {
-		s.quit = true
+	if gone != nil {
+		s.lost(gone)
 		return
 	}
 	s.loggedIn(who, err)
@@ -180,7 +180,7 @@ func (s *session) loggedIn(who sasl.Identity, err error) {
 		s.err("[SYS/TEMP] Cannot check the login now")
 	}
 	if s.attempts++; s.attempts >= s.srv.cfg.AuthAttempts {
-		s.quit = true
+		s.over = "logins"
 	}
 }
 
@@ -206,6 +206,7 @@ func (s *session) open(who sasl.Identity) {
 	}
 	s.account, s.box, s.unlock, s.snap = account, box, unlock, box.Snapshot()
 	s.login, s.deleted = who.Login, make(map[int]bool)
+	s.pass.Known()
 	s.conn.ReadTimeout = autologout
 	s.ok("%d messages", s.snap.Len())
 }

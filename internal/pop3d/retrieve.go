@@ -65,7 +65,7 @@ func (s *session) copy(in io.Reader, st *stuffer) bool {
 		if err != nil {
 			s.srv.cfg.Log.Error("pop3: read a message", "session", string(s.id), "login", s.login, "err", err)
 			s.conn.Close()
-			s.quit = true
+			s.over = "error"
 			return false
 		}
 	}

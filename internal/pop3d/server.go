@@ -34,22 +34,25 @@ type Config struct {
 	TLS            *tls.Config // for STLS; nil: not offered
 	AllowPlaintext bool        // logins without TLS, for loopback clients only
 	SASL           sasl.Policy // what AUTH offers
-	MaxSessions    int         // in all; default 10,000
-	MaxPerIP       int         // per client address, IPv6: per /64; default 100
-	MaxCommands    int         // per session; default 100,000
-	MaxErrors      int         // wrong commands, per session; default 20
-	AuthAttempts   int         // per session; default 5
-	Trusted        func(netip.Addr) bool
-	Log            *slog.Logger // default: nothing is logged
+	// Gate bounds the connections; 0 is no bound. Who has logged in counts in all.
+	Gate         listen.GateLimits
+	MaxCommands  int // per session; default 100,000
+	MaxErrors    int // wrong commands, per session; default 20
+	AuthAttempts int // per session; default 5
+	// Trusted names clients that the limits on sessions do not bind; nil: none.
+	Trusted  func(netip.Addr) bool
+	Log      *slog.Logger    // default: nothing is logged
+	Observer listen.Observer // default: nobody
 }
 
 // Timeouts. RFC 1939 section 3 asks for at least ten minutes of patience; whoever
 // has not logged in gets less, and in all no more than loginPatience.
 const (
-	autologout    = 10 * time.Minute
-	loginTimeout  = 2 * time.Minute
-	loginPatience = 10 * time.Minute
-	writeTimeout  = 2 * time.Minute
+	autologout     = 10 * time.Minute
+	loginTimeout   = 2 * time.Minute
+	crowdedTimeout = 30 * time.Second // for a stranger while most places are taken
+	loginPatience  = 10 * time.Minute
+	writeTimeout   = 2 * time.Minute
 )
 
 // Server runs the sessions of any number of listeners.
@@ -69,17 +72,18 @@ type Server struct {
 
 // New makes a Server.
 func New(cfg Config, b Backend) *Server {
-	cfg.MaxSessions = cmp.Or(cfg.MaxSessions, 10000)
-	cfg.MaxPerIP = cmp.Or(cfg.MaxPerIP, 100)
 	cfg.MaxCommands = cmp.Or(cfg.MaxCommands, 100000)
 	cfg.MaxErrors = cmp.Or(cfg.MaxErrors, 20)
 	cfg.AuthAttempts = cmp.Or(cfg.AuthAttempts, 5)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Observer == nil {
+		cfg.Observer = listen.Nobody{}
+	}
 	s := &Server{
 		cfg: cfg, backend: b,
-		gate:      listen.NewGate(listen.GateLimits{Total: cfg.MaxSessions, PerAddress: cfg.MaxPerIP}, cfg.Trusted, time.Now),
+		gate:      listen.NewGate(cfg.Gate, cfg.Trusted, time.Now),
 		listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -119,42 +123,43 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 }
 
-// start runs a session, or turns it away with a reason.
+// start runs a session, or turns its client away.
 func (s *Server) start(c net.Conn) {
 	sess := newSession(s, c, listen.Remote(c.RemoteAddr()))
-	refusal := s.admit(sess)
+	verdict := s.admit(sess)
+	if verdict == listen.Welcome {
+		s.cfg.Observer.Opened(sess.door)
+	}
 	s.wg.Go(func() {
-		if refusal != "" {
-			sess.turnAway(refusal)
+		if verdict != listen.Welcome {
+			sess.turnAway(verdict)
 			return
 		}
 		sess.run()
 	})
 }
 
-// admit counts a session in, until its leave; a text is the reason why not.
-func (s *Server) admit(sess *session) (refusal string) {
-	away, verdict := s.gate.Enter(sess.remote)
-	switch verdict {
-	case listen.TooMany:
-		return "[SYS/TEMP] Too many connections"
-	case listen.TooManyFromYou:
-		return "[SYS/TEMP] Too many connections from your address"
+// admit counts a session in, until its leave.
+func (s *Server) admit(sess *session) listen.Verdict {
+	pass, verdict := s.gate.Enter(sess.remote)
+	if verdict != listen.Welcome {
+		return verdict
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
-		away()
-		return "[SYS/TEMP] The server is shutting down"
+		pass.Leave()
+		return listen.ShuttingDown
 	}
 	s.sessions[sess] = struct{}{}
+	sess.pass = pass
 	sess.leave = func() {
 		s.mu.Lock()
 		delete(s.sessions, sess)
 		s.mu.Unlock()
-		away()
+		pass.Leave()
 	}
-	return ""
+	return verdict
 }
 
 // Shutdown closes the listeners and ends the sessions; nothing is deleted in

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"time"
 
 	"posthouse/internal/id"
+	"posthouse/internal/listen"
 	"posthouse/internal/mailbox"
 	"posthouse/internal/sasl"
 	"posthouse/internal/wire"
@@ -31,7 +33,8 @@ type session struct {
 	door     string
 	implicit bool
 	began    time.Time
-	leave    func() // counts the session out
+	pass     *listen.Pass // nil for a trusted client
+	leave    func()       // counts the session out
 
 	user     string // given with USER
 	login    string
@@ -39,7 +42,7 @@ type session struct {
 	attempts int // failed logins
 	commands int
 	errors   int
-	quit     bool
+	over     string // why the session ends, in a word or two; "" while it goes on
 
 	// In the transaction state:
 	account *mailbox.Account
@@ -64,7 +67,11 @@ func (s *session) interrupt() { s.conn.Interrupt() }
 
 // readLine waits for a line. It must be whole in time, however it drips in.
 func (s *session) readLine() ([]byte, error) {
-	by := time.Now().Add(s.conn.ReadTimeout)
+	patience := s.conn.ReadTimeout
+	if s.snap == nil && s.pass != nil && s.srv.gate.Crowded() {
+		patience = min(patience, crowdedTimeout)
+	}
+	by := time.Now().Add(patience)
 	if last := s.began.Add(loginPatience); s.snap == nil && last.Before(by) {
 		by = last
 	}
@@ -72,12 +79,27 @@ func (s *session) readLine() ([]byte, error) {
 	return s.conn.ReadLine(maxLine)
 }
 
-func (s *session) turnAway(reason string) {
-	if !s.implicit { // no handshake for somebody who is not wanted
-		s.err(reason)
-		s.conn.Flush()
+// turnAway tells a client why it is not let in: for a while (RFC 3206 section 4).
+func (s *session) turnAway(v listen.Verdict) {
+	defer s.conn.Close()
+	s.srv.cfg.Observer.Refused(s.door, v.Reason())
+	log := s.srv.cfg.Log.With("session", string(s.id), "door", s.door, "client", s.remote.String(), "reason", v.Reason())
+	done, ok := s.srv.gate.Explain()
+	if !ok {
+		// A flood must not fill the log either; it is counted.
+		log.Debug("connection cut off")
+		return
 	}
-	s.conn.Close()
+	defer done()
+	log.Info("connection refused")
+	const patience = 5 * time.Second
+	s.conn.ReadTimeout, s.conn.WriteTimeout = patience, patience
+	if s.implicit && s.conn.TLS() == nil {
+		return
+	}
+	s.err("[SYS/TEMP] " + v.Text())
+	s.conn.Flush()
+	s.conn.Linger()
 }
 
 // ok and err write a reply; it leaves with the batch (RFC 2449 section 6.8).
@@ -88,28 +110,43 @@ func (s *session) line(text string)              { s.conn.Writer().WriteString(t
 func (s *session) run() {
 	defer s.end()
 	if s.implicit && s.conn.TLS() == nil {
+		s.over = "handshake"
 		return
 	}
 	s.ok("%s Posthouse POP3 ready", s.srv.cfg.Hostname)
-	for !s.quit {
+	for s.over == "" {
 		if s.conn.Buffered() == 0 && s.conn.Flush() != nil {
+			s.over = "closed"
 			return
 		}
 		line, err := s.readLine()
-		if s.srv.ctx.Err() != nil {
-			s.err("[SYS/TEMP] The server is shutting down")
-			break
-		}
-		if errors.Is(err, wire.ErrLineTooLong) {
+		if errors.Is(err, wire.ErrLineTooLong) && s.srv.ctx.Err() == nil {
 			s.mistake("Line too long")
 			continue
 		}
-		if err != nil {
-			return
+		if err != nil || s.srv.ctx.Err() != nil {
+			s.lost(err)
+			break
 		}
 		s.command(string(line))
 	}
 	s.conn.Flush()
+}
+
+// lost ends a session that reads no more.
+func (s *session) lost(err error) {
+	switch {
+	case s.srv.ctx.Err() != nil:
+		s.err("[SYS/TEMP] The server is shutting down")
+		s.over = "shutdown"
+	case errors.Is(err, os.ErrDeadlineExceeded): // without a word (RFC 1939 section 3)
+		s.over = "timeout"
+	case errors.Is(err, wire.ErrFlood):
+		s.err("Endless line")
+		s.over = "flood"
+	default:
+		s.over = "closed"
+	}
 }
 
 // end gives everything back before it closes, so that whoever sees that may come
@@ -123,9 +160,14 @@ func (s *session) end() {
 		s.account.Release()
 	}
 	s.leave()
+	switch s.over {
+	case "errors", "commands", "logins", "flood", "pipelining": // who may have said more
+		s.conn.Linger()
+	}
 	s.conn.Close()
+	s.srv.cfg.Observer.Ended(s.door, s.over)
 	s.srv.cfg.Log.Info("pop3 session", "session", string(s.id), "door", s.door, "client", s.remote.String(),
-		"login", s.login, "retrieved", s.sent, "quit", s.quit, "took", time.Since(s.began).Round(time.Millisecond))
+		"login", s.login, "retrieved", s.sent, "end", s.over, "took", time.Since(s.began).Round(time.Millisecond))
 }
 
 // giveBack lets another session have the mailbox.
@@ -139,7 +181,7 @@ func (s *session) giveBack() {
 // mistake answers a command that makes no sense; too many end the session.
 func (s *session) mistake(text string) {
 	if s.errors++; s.errors >= s.srv.cfg.MaxErrors {
-		text, s.quit = text+"; too many errors", true
+		text, s.over = text+"; too many errors", "errors"
 	}
 	s.err(text)
 }
@@ -195,7 +237,7 @@ func (s *session) command(line string) {
 	verb = strings.ToUpper(verb)
 	if s.commands++; s.commands > s.srv.cfg.MaxCommands {
 		s.err("[SYS/TEMP] Too many commands, come again")
-		s.quit = true
+		s.over = "commands"
 		return
 	}
 	if len(line) > maxCommand && verb != "AUTH" {

@@ -2,6 +2,7 @@ package pop3d
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"posthouse/internal/listen"
 	"posthouse/internal/mailbox"
 )
 
@@ -288,29 +290,100 @@ func TestLimits(t *testing.T) {
 	c.closed()
 	c = h.dial()
 	c.send(strings.Repeat("x", 2<<20))
+	c.want("-ERR Endless line")
 	c.closed()
 }
 
+// Who is one too many hears why, is counted, and has a place when another leaves.
+// Who has logged in takes none of those of the address and network.
 func TestConnectionLimits(t *testing.T) {
-	for name, change := range map[string]func(*Config){
-		"in all":      func(c *Config) { c.MaxSessions = 1 },
-		"per address": func(c *Config) { c.MaxPerIP = 1 },
+	srvTLS, clTLS := testTLS(t)
+	for name, c := range map[string]struct {
+		limits listen.GateLimits
+		want   string
+		known  bool // logins make room
+	}{
+		"connections":  {listen.GateLimits{Total: 2}, "Too many connections, try again later", false},
+		"address":      {listen.GateLimits{PerAddress: 2}, "Too many connections from your address, ~", true},
+		"network":      {listen.GateLimits{PerNetwork: 2}, "Too many connections from your network, ~", true},
+		"address rate": {listen.GateLimits{AddressRate: 2}, "Your address connects too often, ~", true},
+		"network rate": {listen.GateLimits{NetworkRate: 2}, "Your network connects too often, ~", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t, change)
-			one := h.dial()
-			two := h.connect()
-			two.want("-ERR [SYS/TEMP] Too many connections~")
-			two.closed()
-			one.hangUp()
+			seen := newWatcher()
+			h := newHouse(t, func(cfg *Config) { cfg.Gate, cfg.TLS, cfg.Observer = c.limits, srvTLS, seen })
+			first := h.dial()
+			second := h.dial()
+			third := h.connect()
+			third.want("-ERR [SYS/TEMP] " + c.want)
+			third.closed()
+			if got := seen.refused(); got != "pop3 "+name {
+				t.Errorf("counted as %q", got)
+			}
+			first.talk("C: USER alice\nS: +OK ~\nC: PASS " + password + "\nS: +OK ~")
+			if c.known {
+				second.talk("C: USER bob\nS: +OK ~\nC: PASS " + password + "\nS: +OK ~")
+			} else {
+				first.hangUp()
+				if got := seen.ended(); got != "pop3 closed" {
+					t.Errorf("ended as %q", got)
+				}
+			}
 			h.dial()
 		})
 	}
-	h := newHouse(t, func(c *Config) {
-		c.MaxPerIP, c.Trusted = 1, func(a netip.Addr) bool { return a.IsLoopback() }
+	t.Run("TLS", func(t *testing.T) {
+		h := newHouse(t, func(cfg *Config) { cfg.Gate.Total = 1 })
+		l, err := tls.Listen("tcp", "127.0.0.1:0", srvTLS)
+		must(t, err)
+		go h.srv.Serve(l)
+		h.dial()
+		conn, err := tls.Dial("tcp", l.Addr().String(), clTLS)
+		must(t, err)
+		c := newClient(t, conn)
+		c.want("-ERR [SYS/TEMP] Too many connections, ~")
+		c.closed()
 	})
-	h.dial()
-	h.dial()
+	t.Run("trusted", func(t *testing.T) {
+		h := newHouse(t, func(c *Config) {
+			c.Gate = listen.GateLimits{Total: 1, PerAddress: 1, PerNetwork: 1, AddressRate: 1, NetworkRate: 1}
+			c.Trusted = netip.Addr.IsLoopback
+		})
+		h.dial()
+		h.dial()
+	})
+}
+
+// watcher is an Observer that tests wait for.
+type watcher struct{ refusals, ends chan string }
+
+func newWatcher() watcher { return watcher{make(chan string, 100), make(chan string, 100)} }
+
+func (w watcher) Opened(string)               {}
+func (w watcher) Refused(door, reason string) { w.refusals <- door + " " + reason }
+func (w watcher) Ended(door, reason string)   { w.ends <- door + " " + reason }
+func (w watcher) refused() string             { return <-w.refusals }
+func (w watcher) ended() string               { return <-w.ends }
+
+// Every session ends for a reason that is counted.
+func TestEnds(t *testing.T) {
+	seen := newWatcher()
+	h := newHouse(t, func(c *Config) { c.Observer, c.MaxErrors, c.MaxCommands, c.AuthAttempts = seen, 3, 10, 2 }, simple)
+	for text, want := range map[string]string{
+		"QUIT\r\n":                       "quit",
+		"STA":                            "closed",
+		"A\r\nB\r\nC\r\nNOOP\r\n":        "errors",
+		strings.Repeat("LANG *\r\n", 20): "commands",
+		strings.Repeat("USER x\r\nPASS y\r\n", 3): "logins",
+		strings.Repeat("x", 2<<20):                "flood",
+	} {
+		c := h.dial()
+		c.send(text)
+		must(t, c.c.(*net.TCPConn).CloseWrite())
+		if got := seen.ended(); got != "pop3 "+want {
+			t.Errorf("%.20q ended as %q, want %q", text, got, want)
+		}
+	}
 }
 
 // oneConn is a listener that accepts what it is given.
@@ -335,15 +408,18 @@ func TestPatience(t *testing.T) {
 		first, then string
 		every       time.Duration
 		want        time.Duration
+		places      int // in all
 	}{
-		"silent":    {"", "", time.Minute, loginTimeout},
-		"dripping":  {"", "x", time.Second, loginTimeout},
-		"chatting":  {"", "LANG *\r\n", time.Minute, loginPatience},
-		"logged in": {login, "", time.Minute, autologout},
+		"silent":             {"", "", time.Minute, loginTimeout, 0},
+		"dripping":           {"", "x", time.Second, loginTimeout, 0},
+		"chatting":           {"", "LANG *\r\n", time.Minute, loginPatience, 0},
+		"logged in":          {login, "", time.Minute, autologout, 0},
+		"crowded":            {"", "", time.Second, crowdedTimeout, 1},
+		"crowded, logged in": {login, "", time.Minute, autologout, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				srv := New(Config{Hostname: "mx.example.test", AllowPlaintext: true}, people{h.store})
+				srv := New(Config{Hostname: "mx.example.test", AllowPlaintext: true, Gate: listen.GateLimits{Total: c.places}}, people{h.store})
 				l := oneConn{make(chan net.Conn)}
 				go srv.Serve(l)
 				server, cl := net.Pipe()

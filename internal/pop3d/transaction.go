@@ -105,7 +105,7 @@ func (s *session) cmdRset(string) {
 // the reply: a client that has it may come again at once.
 func (s *session) cmdQuit(string) {
 	defer s.giveBack()
-	s.quit = true
+	s.over = "quit"
 	if len(s.deleted) == 0 {
 		s.ok("Bye")
 		return

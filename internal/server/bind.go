@@ -76,7 +76,7 @@ func (s *Server) pop3Config() pop3d.Config {
 	l := &s.cfg.Limits
 	return pop3d.Config{
 		Hostname: s.cfg.Hostname, Version: s.opt.Version, TLS: s.logins.tls, AllowPlaintext: s.cfg.Auth.AllowPlaintext, SASL: s.saslPolicy(config.ProtocolPOP3),
-		MaxSessions: l.Connections, MaxPerIP: l.ConnectionsPerAddress, MaxCommands: l.Commands, MaxErrors: l.Errors,
+		Gate: s.gateLimits(), Observer: doorObserver{s.metrics}, MaxCommands: l.Commands, MaxErrors: l.Errors,
 		AuthAttempts: l.AuthAttempts, Trusted: s.trusted(), Log: s.log,
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"posthouse/internal/courier"
 	"posthouse/internal/dns"
 	"posthouse/internal/imapd"
+	"posthouse/internal/listen"
 	"posthouse/internal/pop3d"
 	"posthouse/internal/smtpd"
 	"posthouse/internal/status"
@@ -147,7 +148,7 @@ func (s *Server) smtpConfig(name string, mode smtpd.Mode, implicit bool) smtpd.C
 			Idle: l.IdleCommands, UnknownRcpts: l.UnknownRecipients,
 			FutureRelease: hold,
 		},
-		Trusted: config.Prefixes(l.Trusted), Clock: s.ground.clock, Log: s.log, Observer: smtpObserver{s.metrics},
+		Trusted: config.Prefixes(l.Trusted), Clock: s.ground.clock, Log: s.log, Observer: smtpObserver{doorObserver{s.metrics}},
 	}
 }
 
@@ -165,8 +166,17 @@ func (s *Server) imapConfig() imapd.Config {
 	l := &s.cfg.Limits
 	return imapd.Config{
 		Hostname: s.cfg.Hostname, Version: s.opt.Version, TLS: s.logins.tls, AllowPlaintext: s.cfg.Auth.AllowPlaintext, SASL: s.saslPolicy(config.ProtocolIMAP),
-		MaxMessageSize: l.MessageSize.Bytes(), MaxSessions: l.Connections, MaxPerIP: l.ConnectionsPerAddress,
+		MaxMessageSize: l.MessageSize.Bytes(), Gate: s.gateLimits(), Observer: doorObserver{s.metrics},
 		MaxPerAccount: l.ConnectionsPerAccount, Trusted: s.trusted(), Log: s.log, Clock: s.ground.clock,
+	}
+}
+
+// gateLimits bound the connections of each of the mailboxes' protocols.
+func (s *Server) gateLimits() listen.GateLimits {
+	l := &s.cfg.Limits
+	return listen.GateLimits{
+		Total: l.Connections, PerAddress: l.ConnectionsPerAddress, PerNetwork: l.ConnectionsPerNetwork,
+		AddressRate: l.ConnectionRatePerAddress, NetworkRate: l.ConnectionRatePerNetwork,
 	}
 }
 
@@ -178,25 +188,31 @@ func (s *Server) trusted() func(netip.Addr) bool {
 	}
 }
 
-// smtpObserver counts what the SMTP doors see.
-type smtpObserver struct{ m *metrics }
+// doorObserver counts what every door sees.
+type doorObserver struct{ m *metrics }
 
-// Opened is smtpd.Observer.
-func (o smtpObserver) Opened(door string) {
+// Opened is listen.Observer.
+func (o doorObserver) Opened(door string) {
 	o.m.opened.WithLabelValues(door).Inc()
 	o.m.sessions.WithLabelValues(door).Inc()
 }
 
-// Refused is smtpd.Observer.
-func (o smtpObserver) Refused(door, reason string) {
+// Refused is listen.Observer.
+func (o doorObserver) Refused(door, reason string) {
 	o.m.refused.WithLabelValues(door, label(reason)).Inc()
 }
 
-// Closed is smtpd.Observer.
-func (o smtpObserver) Closed(door string, s smtpd.Summary) {
+// Ended is listen.Observer.
+func (o doorObserver) Ended(door, reason string) {
 	o.m.sessions.WithLabelValues(door).Dec()
-	o.m.ended.WithLabelValues(door, label(s.End)).Inc()
+	o.m.ended.WithLabelValues(door, label(reason)).Inc()
 }
+
+// smtpObserver counts what the SMTP doors see besides.
+type smtpObserver struct{ doorObserver }
+
+// Closed is smtpd.Observer.
+func (o smtpObserver) Closed(door string, s smtpd.Summary) { o.Ended(door, s.End) }
 
 // label is a reason as the value of a label.
 func label(reason string) string { return strings.ReplaceAll(reason, " ", "_") }

@@ -8,10 +8,6 @@ import (
 	"posthouse/internal/listen"
 )
 
-// maxRefusals is how many clients at a time are told that they are too many;
-// above it they are cut off without a word.
-const maxRefusals = 16
-
 func newGate(cfg *Config) *listen.Gate {
 	l := cfg.Limits
 	return listen.NewGate(listen.GateLimits{
@@ -25,42 +21,23 @@ func (c *Config) trusts(a netip.Addr) bool {
 	return slices.ContainsFunc(c.Trusted, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// refusal is why a connection is turned away: for the log and the metrics, and
-// for the client.
-type refusal struct{ reason, text string }
-
-func refusalOf(v listen.Verdict) refusal {
-	switch v {
-	case listen.TooManyFromYou:
-		return refusal{"address", "Too many connections from your address, try again later"}
-	case listen.TooManyFromNetwork:
-		return refusal{"network", "Too many connections from your network, try again later"}
-	case listen.TooOftenFromYou:
-		return refusal{"address rate", "Your address connects too often, try again in a minute"}
-	case listen.TooOftenFromNetwork:
-		return refusal{"network rate", "Your network connects too often, try again in a minute"}
-	}
-	return refusal{"connections", "Too many connections, try again later"}
-}
-
 // turnAway answers a client that is one too many.
-func (s *Server) turnAway(ses *session, why refusal) {
-	s.cfg.Observer.Refused(s.cfg.Door, why.reason)
-	select {
-	case s.refusal <- struct{}{}:
-		defer func() { <-s.refusal }()
-	default:
+func (s *Server) turnAway(ses *session, v listen.Verdict) {
+	s.cfg.Observer.Refused(s.cfg.Door, v.Reason())
+	done, ok := s.gate.Explain()
+	if !ok {
 		// A flood must not fill the log either; it is counted.
-		ses.log.Debug("connection cut off", "reason", why.reason)
+		ses.log.Debug("connection cut off", "reason", v.Reason())
 		return
 	}
-	ses.log.Info("connection refused", "reason", why.reason)
+	defer done()
+	ses.log.Info("connection refused", "reason", v.Reason())
 	const patience = 5 * time.Second
 	ses.conn.ReadTimeout, ses.conn.WriteTimeout = patience, patience
 	if s.cfg.ImplicitTLS && ses.conn.StartTLS(s.cfg.TLS) != nil {
 		return
 	}
-	ses.reply(421, enhanced(4, 7, 0), why.text)
+	ses.reply(421, enhanced(4, 7, 0), v.Text())
 	ses.conn.Flush()
-	ses.linger()
+	ses.conn.Linger()
 }

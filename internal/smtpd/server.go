@@ -24,7 +24,6 @@ type Server struct {
 	// extensions is what this door speaks of in EHLO.
 	extensions []extension
 	gate       *listen.Gate
-	refusal    chan struct{} // slots for connections that are being turned away
 	pillory    chan struct{} // slots for sessions that are being slowed down
 	stopping   chan struct{} // closed when Shutdown begins
 
@@ -42,7 +41,7 @@ func New(cfg Config, h Handler) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Server{
 		cfg: cfg, handler: h, ctx: ctx, cancel: cancel, extensions: extensionList(),
-		gate: newGate(&cfg), refusal: make(chan struct{}, maxRefusals),
+		gate:    newGate(&cfg),
 		pillory: make(chan struct{}, maxSlowed), stopping: make(chan struct{}),
 		listeners: make(map[net.Listener]struct{}),
 		sessions:  make(map[*session]struct{}),
@@ -134,12 +133,12 @@ func (s *Server) run(ses *session) {
 		}
 	}()
 	ses.setRemote(ses.raw.RemoteAddr())
-	leave, verdict := s.gate.Enter(ses.remote.Addr())
+	pass, verdict := s.gate.Enter(ses.remote.Addr())
 	if verdict != listen.Welcome {
-		s.turnAway(ses, refusalOf(verdict))
+		s.turnAway(ses, verdict)
 		return
 	}
-	defer leave()
+	defer pass.Leave()
 	s.cfg.Observer.Opened(s.cfg.Door)
 	ses.serve()
 }

@@ -138,7 +138,7 @@ func (s *session) finish() {
 	case "quit", "timeout", "shutdown":
 		s.conn.Close() // says goodbye in TLS
 	default:
-		s.linger()
+		s.conn.Linger()
 	}
 	s.sum.Duration = s.srv.cfg.Clock.Now().Sub(s.began)
 	s.sum.End = s.over
@@ -146,18 +146,6 @@ func (s *session) finish() {
 	s.log.Info("session", "helo", s.helo, "login", s.who.Login, "tls", tlsName(s.conn.TLS()),
 		"commands", s.sum.Commands, "errors", s.sum.Errors, "messages", s.sum.Messages, "octets", s.sum.Octets,
 		"duration", s.sum.Duration, "end", s.over)
-}
-
-// linger waits for the client to read our last words and hang up: a connection
-// that is closed over unread input is reset, and the words are lost.
-func (s *session) linger() {
-	half, ok := s.conn.NetConn().(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil {
-		return
-	}
-	const patience, most = 2 * time.Second, 1 << 20
-	s.conn.ReadBy = time.Now().Add(patience)
-	io.CopyN(io.Discard, s.conn.Reader(), most) // any end will do
 }
 
 // handshake begins TLS as server.

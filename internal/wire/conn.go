@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"sync/atomic"
 	"time"
@@ -212,6 +213,19 @@ func (c *Conn) Flush() error { return c.out.Flush() }
 
 // Close closes the connection without flushing.
 func (c *Conn) Close() error { return c.conn.Close() }
+
+// Linger says that nothing more will come from us, and waits a moment for the
+// client to read our last words and hang up: a connection that is closed over
+// unread input is reset, and the words are lost. Close is still to be called.
+func (c *Conn) Linger() {
+	half, ok := c.conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	const patience, most = 2 * time.Second, 1 << 20
+	c.ReadBy = time.Now().Add(patience)
+	_, _ = io.CopyN(io.Discard, c.in, most) // any end will do
+}
 
 // NetConn is the connection below, TLS included.
 func (c *Conn) NetConn() net.Conn { return c.conn }

@@ -1,0 +1,112 @@
+package imapd
+
+import (
+	"bufio"
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"posthouse/internal/listen"
+)
+
+// Who is one too many hears why, is counted, and has a place when another leaves.
+// Who has logged in takes none of those of the address and network.
+func TestConnectionLimits(t *testing.T) {
+	for name, c := range map[string]struct {
+		limits listen.GateLimits
+		want   string
+		known  bool // logins make room
+	}{
+		"connections":  {listen.GateLimits{Total: 2}, "[UNAVAILABLE] Too many connections, try again later", false},
+		"address":      {listen.GateLimits{PerAddress: 2}, "[LIMIT] Too many connections from your address, ~", true},
+		"network":      {listen.GateLimits{PerNetwork: 2}, "[LIMIT] Too many connections from your network, ~", true},
+		"address rate": {listen.GateLimits{AddressRate: 2}, "[LIMIT] Your address connects too often, ~", true},
+		"network rate": {listen.GateLimits{NetworkRate: 2}, "[LIMIT] Your network connects too often, ~", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := newWatcher()
+			h := newHouse(t, func(cfg *Config) { cfg.Gate, cfg.Observer = c.limits, seen })
+			first := h.dial()
+			second := h.dial()
+			h.turnedAway("S: * BYE " + c.want)
+			if got := <-seen.refused; got != "imap "+name {
+				t.Errorf("counted as %q", got)
+			}
+			first.ok("LOGIN alice secret")
+			if c.known {
+				second.ok("LOGIN alice secret")
+			} else {
+				first.ok("LOGOUT")
+				first.closed()
+				if got := <-seen.ended; got != "imap quit" {
+					t.Errorf("ended as %q", got)
+				}
+			}
+			h.dial()
+		})
+	}
+	t.Run("TLS", func(t *testing.T) {
+		srvTLS, clTLS := testTLS(t)
+		h := newHouse(t, func(cfg *Config) { cfg.Gate.Total = 1 })
+		l, err := tls.Listen("tcp", "127.0.0.1:0", srvTLS)
+		must(t, err)
+		go h.srv.Serve(l)
+		h.dial()
+		c, err := tls.Dial("tcp", l.Addr().String(), clTLS)
+		must(t, err)
+		defer c.Close()
+		(&client{t, c, bufio.NewReader(c)}).talk("S: * BYE [UNAVAILABLE] Too many connections, ~")
+	})
+	t.Run("trusted", func(t *testing.T) {
+		h := newHouse(t, func(c *Config) {
+			c.Gate = listen.GateLimits{Total: 1, PerAddress: 1, PerNetwork: 1, AddressRate: 1, NetworkRate: 1}
+			c.Trusted = netip.Addr.IsLoopback
+		})
+		h.dial()
+		h.dial()
+	})
+}
+
+// turnedAway checks what a client that is one too many hears.
+func (h *house) turnedAway(script string) {
+	h.t.Helper()
+	conn, err := net.Dial("tcp", h.addr)
+	must(h.t, err)
+	defer conn.Close()
+	must(h.t, conn.SetDeadline(time.Now().Add(30*time.Second)))
+	c := &client{h.t, conn, bufio.NewReader(conn)}
+	c.talk(script)
+	c.closed()
+}
+
+// watcher is an Observer that tests wait for.
+type watcher struct{ refused, ended chan string }
+
+func newWatcher() watcher { return watcher{make(chan string, 100), make(chan string, 100)} }
+
+func (w watcher) Opened(string)               {}
+func (w watcher) Refused(door, reason string) { w.refused <- door + " " + reason }
+func (w watcher) Ended(door, reason string)   { w.ended <- door + " " + reason }
+
+// Every session ends for a reason that is counted.
+func TestEnds(t *testing.T) {
+	seen := newWatcher()
+	h := newHouse(t, func(c *Config) { c.Observer = seen })
+	for text, want := range map[string]string{
+		"a LOGOUT\r\n":                      "quit",
+		"a NO":                              "closed",
+		strings.Repeat("a WHAT\r\n", 100):   "errors",
+		strings.Repeat("x", 2<<20):          "flood",
+		"a APPEND INBOX {9999999+}\r\nxxxx": "flood",
+	} {
+		c := h.dial()
+		c.send(text)
+		must(t, c.c.(*net.TCPConn).CloseWrite())
+		if got := <-seen.ended; got != "imap "+want {
+			t.Errorf("%.20q ended as %q, want %q", text, got, want)
+		}
+	}
+}
