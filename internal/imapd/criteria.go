@@ -18,7 +18,9 @@ type compiler struct {
 	charset string
 }
 
-var errBadCharset = &no{"[BADCHARSET (UTF-8 US-ASCII)] Unknown charset"}
+// errBadCharset lists the charsets that a client may have meant (RFC 9051 section
+// 7.1).
+var errBadCharset = &no{"[BADCHARSET (" + strings.Join(message.UsualCharsets(), " ") + ")] Unknown charset"}
 
 // nothing matches no message.
 func nothing() *mailbox.Criterion { return negate(&mailbox.Criterion{Kind: mailbox.MatchAll}) }

@@ -1,8 +1,12 @@
 package imapd
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+
+	"golang.org/x/text/encoding/htmlindex"
+	"golang.org/x/text/encoding/ianaindex"
 )
 
 func TestSearch(t *testing.T) {
@@ -29,7 +33,7 @@ func TestSearch(t *testing.T) {
 	}
 	c.talk(`
 		C: a SEARCH CHARSET KLINGON TEXT x
-		S: a NO [BADCHARSET (UTF-8 US-ASCII)] ~
+		S: a NO [BADCHARSET (UTF-8 US-ASCII ISO-8859-1 ~)] ~
 		C: b SEARCH 4
 		S: b BAD ~
 		C: c SEARCH NONSENSE
@@ -38,6 +42,48 @@ func TestSearch(t *testing.T) {
 		S: * SEARCH 2 3
 		S: d OK ~
 	`)
+}
+
+// Every charset that BADCHARSET names is taken, and understood: a word written in
+// it finds the message that has it in UTF-8.
+func TestListedCharsets(t *testing.T) {
+	h := newHouse(t)
+	c := h.login("INBOX")
+	words := []string{"naïve", "ęół", "ġħ", "ēģķ", "жук", "αβγ", "שלום", "سلام", "ığış", "ŵŷ", "日本", "한국", "ไทย", "việt", "plain"}
+	c.appendMail("INBOX", "", "Content-Type: text/plain; charset=utf-8\r\n\r\n"+strings.Join(words, " ")+"\r\n")
+	_, tagged := c.do("SEARCH CHARSET KLINGON ALL")
+	_, list, _ := strings.Cut(tagged, "(")
+	list, _, _ = strings.Cut(list, ")")
+	names := strings.Fields(list)
+	if len(names) < 30 {
+		t.Fatalf("%q", tagged)
+	}
+	for _, name := range names {
+		word, octets := "plain", "plain"
+		enc, err := htmlindex.Get(name)
+		if err != nil {
+			enc, err = ianaindex.MIME.Encoding(name)
+		}
+		for _, w := range words {
+			if name == "US-ASCII" { // which those indices take for more
+				break
+			}
+			if err != nil || enc == nil {
+				t.Fatalf("%s is nothing that is known: %v", name, err)
+			}
+			if out, err := enc.NewEncoder().String(w); err == nil {
+				word, octets = w, out
+				break
+			}
+		}
+		lines, tagged := c.do(fmt.Sprintf("SEARCH CHARSET %s BODY {%d+}\r\n%s", name, len(octets), octets))
+		if len(lines) != 1 || lines[0] != "* SEARCH 1" {
+			t.Errorf("%s in %s: %q %s", word, name, lines, tagged)
+		}
+		if word == "plain" && name != "US-ASCII" {
+			t.Errorf("no word is written in %s", name)
+		}
+	}
 }
 
 func TestSearchReturn(t *testing.T) {

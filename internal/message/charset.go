@@ -45,8 +45,17 @@ func CharsetReader(charset string, r io.Reader) io.Reader {
 	return transform.NewReader(r, &guess{strict: isUTF8(charset)})
 }
 
-// KnownCharset reports whether a charset's name is one that can be decoded (for
-// the BADCHARSET answer of IMAP SEARCH).
+// UsualCharsets are the MIME names of those that can be decoded which people use,
+// best first. Many more names and aliases are known.
+func UsualCharsets() []string {
+	return strings.Fields(`UTF-8 US-ASCII
+		ISO-8859-1 ISO-8859-2 ISO-8859-3 ISO-8859-4 ISO-8859-5 ISO-8859-6 ISO-8859-7 ISO-8859-8 ISO-8859-9
+		ISO-8859-10 ISO-8859-13 ISO-8859-14 ISO-8859-15 ISO-8859-16
+		windows-1250 windows-1251 windows-1252 windows-1253 windows-1254 windows-1255 windows-1256 windows-1257 windows-1258
+		windows-874 TIS-620 KOI8-R KOI8-U IBM866 GB2312 GBK GB18030 Big5 Shift_JIS EUC-JP ISO-2022-JP EUC-KR`)
+}
+
+// KnownCharset reports whether a charset's name is one that can be decoded.
 func KnownCharset(charset string) bool {
 	return isUTF8(charset) || isASCII(charset) || lookupCharset(charset) != nil
 }
