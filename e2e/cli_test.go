@@ -255,3 +255,36 @@ func TestCommands(t *testing.T) {
 	h.Stop()
 	h.Verify()
 }
+
+// What an operator should know is said, whether the house runs or not.
+func TestOperatorIsTold(t *testing.T) {
+	deaf := "---\n[dns]\nservers = [\"127.0.0.1:1\"]\n" // nobody answers there
+	h := NewHouse(t, "127.0.0.1", "mx.example.test", deaf, "alice@"+Domain)
+	check := func() {
+		t.Helper()
+		_, errs, err := h.TryRun("", "alias", "add", "team@"+Domain, "alice@"+Domain, "alcie@"+Domain, "x@elsewhere.test")
+		if err != nil || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, "there is no alcie@"+Domain+" here") {
+			t.Errorf("a target that is missing: %v %s", err, errs)
+		}
+		if out := h.Run("", "alias", "list"); !strings.Contains(out, "there is no alcie@"+Domain) {
+			t.Errorf("aliases: %s", out)
+		}
+		if _, errs, err := h.TryRun("", "alias", "add", "team@"+Domain, "alice+x@"+Domain, "abuse@"+Domain); err != nil || errs != "" {
+			t.Errorf("targets that are there: %v %s", err, errs)
+		}
+		if out := h.Run("", "route", Domain); !strings.Contains(out, "lives here") {
+			t.Errorf("the way to a domain that lives here: %s", out)
+		}
+		var way struct{ Error string }
+		out, _, err := h.TryRun("", "route", "elsewhere.test", "--json")
+		if json.Unmarshal([]byte(out), &way) != nil || err == nil || way.Error == "" {
+			t.Errorf("no way to a domain: %v %s", err, out)
+		}
+		if _, errs, err := h.TryRun("", "domain", "check", Domain); err == nil || !strings.Contains(errs, "is unknown") {
+			t.Errorf("nothing was looked up: %v %s", err, errs)
+		}
+	}
+	check()
+	h.Start()
+	check()
+}

@@ -40,7 +40,8 @@ type API interface {
 	// SetQuota sets bytes; 0 is no quota.
 	SetQuota(ctx context.Context, address string, bytes int64) error
 
-	SetAlias(ctx context.Context, a Alias) error
+	// SetAlias adds or replaces an alias, and gives it as it stands now.
+	SetAlias(ctx context.Context, a Alias) (Alias, error)
 	Aliases(ctx context.Context) ([]Alias, error)
 	RemoveAlias(ctx context.Context, address string) error
 
@@ -126,6 +127,7 @@ type NewAccount struct {
 type Alias struct {
 	Address string   `json:"address" doc:"an address, or @domain for the catch-all"`
 	Targets []string `json:"targets" minItems:"1"`
+	Missing []string `json:"missing,omitempty" readOnly:"true" doc:"targets in domains that live here at which there is nobody"`
 }
 
 // QueueVerb is what to do with queue entries.

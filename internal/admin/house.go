@@ -177,21 +177,24 @@ func parseAliasAddress(s string) (smtp.Address, error) {
 	return parseAddress(s)
 }
 
-// SetAlias adds or replaces an alias.
-func (h *House) SetAlias(ctx context.Context, a Alias) error {
+// SetAlias adds or replaces an alias. Targets may be missing: they can come later.
+func (h *House) SetAlias(ctx context.Context, a Alias) (Alias, error) {
 	from, err := parseAliasAddress(a.Address)
 	if err != nil {
-		return err
+		return Alias{}, err
 	}
 	alias := directory.Alias{Address: from}
 	for _, t := range a.Targets {
 		to, err := parseAddress(t)
 		if err != nil {
-			return err
+			return Alias{}, err
 		}
 		alias.Targets = append(alias.Targets, to)
 	}
-	return translate(h.Directory.SetAlias(ctx, alias), a.Address)
+	if err := h.Directory.SetAlias(ctx, alias); err != nil {
+		return Alias{}, translate(err, a.Address)
+	}
+	return h.alias(ctx, alias), nil
 }
 
 // Aliases lists the aliases.
@@ -199,16 +202,24 @@ func (h *House) Aliases(ctx context.Context) ([]Alias, error) {
 	all, err := h.Directory.Aliases(ctx)
 	list := make([]Alias, 0, len(all))
 	for _, a := range all {
-		out := Alias{Address: a.Address.String()}
-		if a.Address.Local == "" {
-			out.Address = "@" + a.Address.Domain
-		}
-		for _, t := range a.Targets {
-			out.Targets = append(out.Targets, t.String())
-		}
-		list = append(list, out)
+		list = append(list, h.alias(ctx, a))
 	}
 	return list, err
+}
+
+// alias is an alias with what is missing of its targets.
+func (h *House) alias(ctx context.Context, a directory.Alias) Alias {
+	out := Alias{Address: a.Address.String()}
+	if a.Address.Local == "" {
+		out.Address = "@" + a.Address.Domain
+	}
+	for _, t := range a.Targets {
+		out.Targets = append(out.Targets, t.String())
+		if _, err := h.Directory.Resolve(ctx, t); errors.Is(err, directory.ErrNoUser) {
+			out.Missing = append(out.Missing, t.String())
+		}
+	}
+	return out
 }
 
 // RemoveAlias removes an alias.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"posthouse/internal/directory"
 	"posthouse/internal/dns"
@@ -49,10 +50,13 @@ func (h *House) CheckDomain(ctx context.Context, name string) ([]Check, error) {
 	if err != nil {
 		return nil, err
 	}
-	checks := []Check{h.checkHost(ctx)}
-	for _, r := range records {
-		checks = append(checks, h.checkRecord(ctx, r))
+	checks := make([]Check, len(records)+1)
+	var looking sync.WaitGroup // all at once: a resolver may be slow
+	looking.Go(func() { checks[0] = h.checkHost(ctx) })
+	for i, r := range records {
+		looking.Go(func() { checks[i+1] = h.checkRecord(ctx, r) })
 	}
+	looking.Wait()
 	return checks, nil
 }
 

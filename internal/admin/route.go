@@ -19,6 +19,7 @@ type Router interface {
 type Route struct {
 	Domain string      `json:"domain"`
 	Site   string      `json:"site,omitempty" doc:"what shares limits and connections"`
+	Local  bool        `json:"local,omitempty" doc:"the domain lives here"`
 	Hosts  []RouteHost `json:"hosts"`
 	MTASTS string      `json:"mta_sts,omitempty" doc:"the mode of the domain's MTA-STS policy"`
 	Note   string      `json:"note,omitempty" doc:"what went wrong in looking for policies"`
@@ -44,6 +45,10 @@ func (h *House) Route(ctx context.Context, domain string) (Route, error) {
 		return Route{}, fmt.Errorf("%q is not a domain%w", domain, quiet{ErrInvalid})
 	}
 	out := Route{Domain: smtp.CanonicalDomain(domain), Hosts: []RouteHost{}}
+	local, err := h.Directory.IsLocal(ctx, domain)
+	if out.Local = local; local || err != nil {
+		return out, err
+	}
 	r, err := h.Router.Resolve(ctx, domain)
 	if err != nil {
 		s := status.Of(err)

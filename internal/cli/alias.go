@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,7 +20,11 @@ func (a *app) aliasCommand() *cobra.Command {
 
 func (a *app) aliasAdd(c *cobra.Command, args []string) error {
 	return a.withAPI(c, func(api admin.API) error {
-		return api.SetAlias(c.Context(), admin.Alias{Address: args[0], Targets: args[1:]})
+		set, err := api.SetAlias(c.Context(), admin.Alias{Address: args[0], Targets: args[1:]})
+		for _, t := range set.Missing {
+			fmt.Fprintf(a.Err, "warning: there is no %s here: what goes to it is lost to %s\n", t, set.Address)
+		}
+		return err
 	})
 }
 
@@ -29,8 +34,12 @@ func (a *app) aliasList(c *cobra.Command, _ []string) error {
 		if err != nil {
 			return err
 		}
-		return print(a, list, []string{"ADDRESS", "TARGETS"}, func(al admin.Alias) []string {
-			return []string{al.Address, strings.Join(al.Targets, " ")}
+		return print(a, list, []string{"ADDRESS", "TARGETS", "NOTE"}, func(al admin.Alias) []string {
+			note := ""
+			if len(al.Missing) > 0 {
+				note = "there is no " + strings.Join(al.Missing, ", ")
+			}
+			return []string{al.Address, strings.Join(al.Targets, " "), note}
 		})
 	})
 }

@@ -98,11 +98,19 @@ func (a *app) domainCheck(c *cobra.Command, args []string) error {
 		if err != nil {
 			return err
 		}
+		return verdict(args[0], list)
+	})
+}
+
+// verdict is an error about the first needed record that is wrong, or else of which
+// nothing could be found out.
+func verdict(domain string, list []admin.Check) error {
+	for _, bad := range []admin.Verdict{admin.Missing, admin.Different, admin.Unknown} {
 		for _, k := range list {
-			if k.Needed && (k.Verdict == admin.Missing || k.Verdict == admin.Different) {
-				return fmt.Errorf("%s: %s %s is %s", args[0], k.Name, k.Type, k.Verdict)
+			if k.Needed && k.Verdict == bad {
+				return fmt.Errorf("%s: %s %s is %s", domain, k.Name, k.Type, bad)
 			}
 		}
-		return nil
-	})
+	}
+	return nil
 }

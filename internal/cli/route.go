@@ -25,17 +25,26 @@ func (a *app) route(c *cobra.Command, args []string) error {
 			return err
 		}
 		if a.json {
-			return a.printJSON(r)
+			err = a.printJSON(r)
+		}
+		if err != nil {
+			return err
 		}
 		if r.Error != "" {
 			return errors.New(r.Error)
 		}
-		printRoute(a.Out, &r)
+		if !a.json {
+			printRoute(a.Out, &r)
+		}
 		return nil
 	})
 }
 
 func printRoute(w io.Writer, r *admin.Route) {
+	if r.Local {
+		fmt.Fprintf(w, "%s lives here: its mail goes into mailboxes\n", r.Domain)
+		return
+	}
 	fmt.Fprintf(w, "site     %s\n", r.Site)
 	if r.MTASTS != "" {
 		fmt.Fprintf(w, "mta-sts  %s\n", r.MTASTS)

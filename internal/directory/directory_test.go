@@ -234,13 +234,31 @@ func TestResolve(t *testing.T) {
 		"+@a.test":            "no such user",
 		"\"ali ce\"@a.test":   "no such user",
 		"postmaster+x@a.test": "alice@a.test",
+		"abuse@a.test":        "alice@a.test",
+		"Abuse@b.test":        "bob@a.test",
+		"abuse@c.test":        "domain does not live here",
 	} {
 		if have := h.goesTo(address); have != want {
 			t.Errorf("%s goes to %s, want %s", address, have, want)
 		}
 	}
 	h.must(h.alias("postmaster@a.test", "carol+x@a.test"))
-	if have := h.goesTo("postmaster"); have != "carol+x@a.test" {
+	h.must(h.alias("info@a.test", "abuse@a.test", "bob@a.test"))
+	for _, address := range []string{"postmaster", "abuse@a.test"} {
+		if have := h.goesTo(address); have != "carol+x@a.test" {
+			t.Errorf("%s goes to %s", address, have)
+		}
+	}
+	if have := h.goesTo("info@a.test"); have != "bob@a.test carol+x@a.test" {
+		t.Errorf("an alias that leads to an office goes to %s", have)
+	}
+	// Two offices that lead to each other are with whom neither is.
+	h.must(h.alias("postmaster@a.test", "abuse@a.test"))
+	if have := h.goesTo("abuse@a.test"); have != "alice@a.test" {
+		t.Errorf("offices without anybody go to %s", have)
+	}
+	h.must(h.alias("abuse@a.test", "bob@a.test"))
+	if have := h.goesTo("postmaster@a.test"); have != "bob@a.test" {
 		t.Errorf("postmaster goes to %s", have)
 	}
 	targets, err := h.Resolve(t.Context(), addr("team@a.test"))

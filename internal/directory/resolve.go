@@ -10,6 +10,14 @@ import (
 
 const postmaster = "postmaster"
 
+// isOffice reports whether an address key is one that every domain has: postmaster
+// (RFC 5321 section 4.5.1), or abuse (RFC 2142 section 2), who is the postmaster if
+// nobody else has the name.
+func isOffice(key string) bool {
+	local, _, _ := strings.Cut(plainKey(key), "@")
+	return local == postmaster || local == "abuse"
+}
+
 // plainKey is an address key without its detail: "alice+x@…" is "alice@…".
 func plainKey(key string) string {
 	at := strings.LastIndexByte(key, '@')
@@ -51,9 +59,8 @@ func (d *Directory) IsLocal(ctx context.Context, domain string) (bool, error) {
 
 // Resolve follows aliases, catch-all and plus-addressing ("alice+x" is "alice")
 // to the places where mail for addr goes, each once. "postmaster" without a
-// domain, and postmaster at a local domain that has no such address, go to the
-// first account that can take it (RFC 5321 section 4.5.1). ErrNotLocal,
-// ErrNoUser, ErrAliasLoop.
+// domain, and postmaster and abuse at a local domain that has no such address, go
+// to the first account that can take it. ErrNotLocal, ErrNoUser, ErrAliasLoop.
 func (d *Directory) Resolve(ctx context.Context, addr smtp.Address) ([]Target, error) {
 	ix := d.impl.ix
 	key := addr.Key()
@@ -67,34 +74,48 @@ func (d *Directory) Resolve(ctx context.Context, addr smtp.Address) ([]Target, e
 		return nil, ErrNotLocal
 	}
 	n, ok := ix.find(key)
-	isPostmaster := strings.HasPrefix(plainKey(key), postmaster+"@")
 	switch {
 	case ok && n.account != nil:
 		return []Target{{Account: n.account.account}}, nil
 	case ok:
-		targets, err := ix.expand(n.alias)
-		if err != nil && isPostmaster {
-			return ix.postmaster() // an alias that leads nowhere any more
+		targets, err := ix.expand(n.alias, true)
+		if err != nil && isOffice(key) {
+			return ix.postmasterOf(domainOf(key)) // an alias that leads nowhere any more
 		}
 		return targets, err
-	case isPostmaster:
-		return ix.postmaster()
+	case isOffice(key):
+		return ix.postmasterOf(domainOf(key))
 	}
 	return nil, ErrNoUser
+}
+
+// postmasterOf is where mail for an office of a domain goes that nobody has: to the
+// domain's postmaster, or else to that of the house.
+func (ix *index) postmasterOf(domain string) ([]Target, error) {
+	if targets, ok := ix.ownPostmaster(domain); ok {
+		return targets, nil
+	}
+	return ix.postmaster()
+}
+
+// ownPostmaster is the postmaster of a domain that has one.
+func (ix *index) ownPostmaster(domain string) ([]Target, bool) {
+	n, ok := ix.names.get(postmaster + "@" + domain)
+	switch {
+	case !ok:
+		return nil, false
+	case n.account != nil:
+		return []Target{{Account: n.account.account}}, true
+	}
+	targets, err := ix.expand(n.alias, false)
+	return targets, err == nil
 }
 
 // postmaster is where mail for a postmaster who has no address goes: to the
 // postmaster of the oldest domain that has one, or else to the oldest account.
 func (ix *index) postmaster() ([]Target, error) {
 	for _, e := range *ix.byAge.Load() {
-		n, ok := ix.names.get(postmaster + "@" + e.domain.Name)
-		if ok && n.account != nil {
-			return []Target{{Account: n.account.account}}, nil
-		}
-		if !ok {
-			continue
-		}
-		if targets, err := ix.expand(n.alias); err == nil {
+		if targets, ok := ix.ownPostmaster(e.domain.Name); ok {
 			return targets, nil
 		}
 	}
@@ -111,12 +132,28 @@ type expansion struct {
 	path    map[*aliasEntry]bool // true while its targets are being followed
 	seen    map[string]bool
 	targets []Target
+	offices []string // domains with an office among the targets that nobody has
 }
 
-func (ix *index) expand(a *aliasEntry) ([]Target, error) {
+// expand is where an alias leads. What it sends to an office that nobody has goes to
+// the postmaster, unless it is the postmaster that is being looked for.
+func (ix *index) expand(a *aliasEntry, offices bool) ([]Target, error) {
 	x := expansion{ix: ix, via: a.alias.Address, path: map[*aliasEntry]bool{}, seen: map[string]bool{}}
 	if err := x.follow(a); err != nil {
 		return nil, err
+	}
+	for _, domain := range x.offices {
+		if !offices {
+			break
+		}
+		targets, err := ix.postmasterOf(domain)
+		if err != nil {
+			continue // there is nobody at all
+		}
+		for _, t := range targets {
+			t.Via = x.via
+			x.add(t.key(), t)
+		}
 	}
 	if len(x.targets) == 0 {
 		return nil, ErrNoUser
@@ -149,9 +186,19 @@ func (x *expansion) follow(a *aliasEntry) error {
 			if err := x.follow(n.alias); err != nil {
 				return err
 			}
+		case isOffice(key):
+			x.offices = append(x.offices, domainOf(key))
 		}
 	}
 	return nil
+}
+
+// key is what tells a target from others.
+func (t *Target) key() string {
+	if t.Account.ID != 0 {
+		return t.Account.Address.Key()
+	}
+	return t.Address.Key()
 }
 
 func (x *expansion) add(key string, t Target) {
@@ -175,7 +222,7 @@ func (d *Directory) MaySend(ctx context.Context, acct id.Account, addr smtp.Addr
 	case n.account != nil:
 		return n.account.account.ID == acct, nil
 	}
-	targets, err := ix.expand(n.alias)
+	targets, err := ix.expand(n.alias, true)
 	if err != nil {
 		return false, nil // leads nowhere
 	}

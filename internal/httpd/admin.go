@@ -143,8 +143,9 @@ func registerAliases(api huma.API, a admin.API) {
 	get(api, pathAliases, "list-aliases", "List the aliases", func(ctx context.Context, _ *struct{}) ([]admin.Alias, error) {
 		return a.Aliases(ctx)
 	})
-	do(api, http.MethodPut, pathAliases, "set-alias", "Add or replace an alias", func(ctx context.Context, in *body[admin.Alias]) error {
-		return a.SetAlias(ctx, in.Body)
+	op(api, http.MethodPut, pathAliases, "set-alias", "Add or replace an alias", func(ctx context.Context, in *body[admin.Alias]) (*body[admin.Alias], error) {
+		set, err := a.SetAlias(ctx, in.Body)
+		return &body[admin.Alias]{set}, err
 	})
 	do(api, http.MethodDelete, pathAliases, "remove-alias", "Remove an alias", func(ctx context.Context, in *named) error {
 		return a.RemoveAlias(ctx, in.Name)

@@ -164,8 +164,9 @@ func (c *Client) SetQuota(ctx context.Context, address string, bytes int64) erro
 }
 
 // SetAlias is admin.API.
-func (c *Client) SetAlias(ctx context.Context, a admin.Alias) error {
-	return c.do(ctx, http.MethodPut, pathAliases, nil, a, nil)
+func (c *Client) SetAlias(ctx context.Context, a admin.Alias) (set admin.Alias, err error) {
+	err = c.do(ctx, http.MethodPut, pathAliases, nil, a, &set)
+	return set, err
 }
 
 // Aliases is admin.API.

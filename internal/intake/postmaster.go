@@ -14,12 +14,12 @@ import (
 )
 
 // resolve is Directory.Resolve for a house that has a name of its own beside its
-// domains: postmaster there, and mailer-daemon there and in every domain, whom
-// people answer reports to, are the postmaster if they are nobody else.
+// domains: postmaster and abuse there, and mailer-daemon there and in every domain,
+// whom people answer reports to, are the postmaster if they are nobody else.
 func (in *Intake) resolve(ctx context.Context, addr smtp.Address) ([]directory.Target, error) {
 	targets, err := in.opt.Directory.Resolve(ctx, addr)
 	atHouse := errors.Is(err, directory.ErrNotLocal) && smtp.CanonicalDomain(addr.Domain) == smtp.CanonicalDomain(in.opt.Hostname)
-	if atHouse && isPostmaster(addr) || (atHouse || errors.Is(err, directory.ErrNoUser)) && role(addr) == "mailer-daemon" {
+	if atHouse && (isPostmaster(addr) || role(addr) == "abuse") || (atHouse || errors.Is(err, directory.ErrNoUser)) && role(addr) == "mailer-daemon" {
 		return in.opt.Directory.Resolve(ctx, report.Postmaster)
 	}
 	return targets, err

@@ -185,10 +185,10 @@ func TestPostmasterAlwaysArrives(t *testing.T) {
 	c := h.call(smtpd.MX)
 	for i, to := range []string{
 		"postmaster", "Postmaster@example.test", "postmaster+abc@EXAMPLE.test", "postmaster@mx.house.test",
-		"mailer-daemon@mx.house.test", "MAILER-DAEMON@example.test",
+		"mailer-daemon@mx.house.test", "abuse@mx.house.test", "Abuse@example.test", "MAILER-DAEMON@example.test",
 	} {
 		if i == 4 {
-			h.must(h.directory.SetQuota(t.Context(), addr("alice@example.test"), 0)) // those two are nobody special
+			h.must(h.directory.SetQuota(t.Context(), addr("alice@example.test"), 0)) // those are nobody special
 		}
 		c.send("<bob@example.org>", "<"+to+">")
 		if n := len(h.inbox("alice@example.test")); n != i+1 {

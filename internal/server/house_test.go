@@ -68,7 +68,7 @@ func furnish(ctx context.Context, api admin.API, people []string) error {
 	for _, p := range people {
 		address, targets, alias := strings.Cut(p, " > ")
 		if alias {
-			if err := api.SetAlias(ctx, admin.Alias{Address: address, Targets: strings.Split(targets, ", ")}); err != nil {
+			if _, err := api.SetAlias(ctx, admin.Alias{Address: address, Targets: strings.Split(targets, ", ")}); err != nil {
 				return err
 			}
 		} else if _, err := api.AddAccount(ctx, address, "posthouse"); err != nil {
