@@ -3,7 +3,6 @@ package courier
 import (
 	"bytes"
 	"io"
-	"strings"
 	"sync"
 )
 
@@ -13,18 +12,6 @@ const blockSize = 64 << 10
 // blocks are buffers for content: a block, stuffed in the worst case, and the
 // final dot.
 var blocks = sync.Pool{New: func() any { b := make([]byte, 0, 2*blockSize+16); return &b }}
-
-// content is what t sends, as a stream.
-func (t *Transfer) content() io.Reader {
-	body := io.NewSectionReader(t.Body, t.Skip, t.Size)
-	if t.Prepend == "" {
-		return body
-	}
-	return io.MultiReader(strings.NewReader(t.Prepend), body)
-}
-
-// total is the number of bytes in content.
-func (t *Transfer) total() int64 { return int64(len(t.Prepend)) + t.Size }
 
 // stuffer doubles the dots at the start of lines (RFC 5321 section 4.5.2). Lines
 // end with CRLF and nothing else.

@@ -122,6 +122,7 @@ type Transfer struct {
 	ByMode      envelope.ByMode
 	ByTrace     bool
 	Priority    int // MT-PRIORITY (RFC 6710)
+	PriorityBy  envelope.PriorityBy
 
 	// Binary content in lines, or why there are none, once it was needed.
 	plain    *message.Unbinary

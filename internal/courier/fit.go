@@ -36,18 +36,22 @@ func (x *transaction) fitContent() bool {
 
 // content is what is sent to this server, as a stream.
 func (x *transaction) content() io.Reader {
+	var body io.Reader = io.NewSectionReader(x.t.Body, x.t.Skip, x.t.Size)
 	if x.plain != nil {
-		return io.MultiReader(strings.NewReader(x.t.Prepend), x.plain.Reader())
+		body = x.plain.Reader()
 	}
-	return x.t.content()
+	if x.lead == "" {
+		return body
+	}
+	return io.MultiReader(strings.NewReader(x.lead), body)
 }
 
 // total is the number of bytes in content.
 func (x *transaction) total() int64 {
 	if x.plain != nil {
-		return int64(len(x.t.Prepend)) + x.plain.Size()
+		return int64(len(x.lead)) + x.plain.Size()
 	}
-	return x.t.total()
+	return int64(len(x.lead)) + x.t.Size
 }
 
 // eightBit reports whether content has bytes above 127.

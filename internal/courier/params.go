@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"posthouse/internal/envelope"
+	"posthouse/internal/message"
 	"posthouse/internal/smtp"
 	"posthouse/internal/status"
 )
@@ -120,6 +121,21 @@ func (x *transaction) rcptParams(b []byte, r *envelope.Rcpt) []byte {
 		b = append(b, " RRVS="+smtp.RRVS{Since: r.RRVS, Continue: r.RRVSContinue}.String()...)
 	}
 	return b
+}
+
+// leadLines are the header lines before the message: the recipients' own, without
+// what goes as a parameter (RFC 7293 section 6.1), and in place of a parameter the
+// field that carries the priority through a server that does not take it (RFC 6758
+// section 3.3).
+func (x *transaction) leadLines() string {
+	lead := x.t.Prepend
+	if lead != "" && x.s.ext.Has("RRVS") {
+		lead = string(message.Header(lead).Without(func(f message.Field) bool { return f.Is(envelope.OwnerField) }))
+	}
+	if x.t.PriorityBy == envelope.PriorityParameter && !x.s.ext.Has("MT-PRIORITY") {
+		lead = "MT-Priority: " + strconv.Itoa(x.t.Priority) + "\r\n" + lead
+	}
+	return lead
 }
 
 // notify is NOTIFY for a recipient. A server that does not know the deadline at

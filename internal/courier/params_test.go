@@ -221,3 +221,32 @@ func TestLimitsAreKept(t *testing.T) {
 		t.Errorf("%d connections", p.connections())
 	}
 }
+
+// What came as a field goes as the parameter where there is one, and as the field
+// where there is none (RFC 7293 section 6.1, RFC 6758 section 3.3).
+func TestFieldsAndParameters(t *testing.T) {
+	const delivered = "Delivered-To: x@y\r\n"
+	const owner = envelope.OwnerField + ": a@example.net; Fri, 02 Jan 2026 03:04:05 +0000\r\n"
+	for _, s := range []struct {
+		ext, rcpt, prepended string
+		by                   envelope.PriorityBy
+	}{
+		{"RRVS", "RRVS=2026-01-02T03:04:05Z;C", delivered, ""},
+		{"SIZE", "", delivered + owner, ""},
+		{"SIZE", "", "MT-Priority: 4\r\n" + delivered + owner, envelope.PriorityParameter},
+		{"MT-PRIORITY", "", delivered + owner, envelope.PriorityParameter},
+		{"SIZE", "", delivered + owner, envelope.PriorityField}, // it is in the message
+	} {
+		p := newPeer(t, "127.0.0.1:0", s.ext, "PIPELINING").start()
+		x := &Transfer{Rcpts: rcpts("a@example.net"), Prepend: delivered + owner, Priority: 4, PriorityBy: s.by}
+		x.Rcpts[0].RRVS, x.Rcpts[0].RRVSContinue = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), true
+		wantCodes(t, transfer(t, newCourier(t, p), x, hello), 250)
+		m := p.received()[0]
+		if got := strings.Join(params(m.rcpts[0]), " "); got != s.rcpt || m.data != s.prepended+hello {
+			t.Errorf("%s, priority by %q: RCPT %q, %q", s.ext, s.by, got, m.data)
+		}
+		if size := fmt.Sprintf("SIZE=%d", len(s.prepended+hello)); s.ext == "SIZE" && !strings.Contains(m.from, size) {
+			t.Errorf("%s, want %s", m.from, size)
+		}
+	}
+}

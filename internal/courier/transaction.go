@@ -26,9 +26,10 @@ type transaction struct {
 	done  []bool    // which are decided
 
 	accepted []int
-	again    []int // not now, said the server: there were too many at once
-	alone    bool  // each of again by itself
-	rest     []int // not offered to it yet: it would be too many
+	again    []int  // not now, said the server: there were too many at once
+	alone    bool   // each of again by itself
+	rest     []int  // not offered to it yet: it would be too many
+	lead     string // header lines that go before the message
 	utf8     bool
 	plain    *message.Unbinary // the content without binary parts, for a server that takes none
 	eager    bool              // content goes out behind the commands
@@ -48,6 +49,7 @@ func (x *transaction) run() {
 	if !x.inStep() {
 		return
 	}
+	x.lead = x.leadLines()
 	if !x.fitContent() || !x.fit() || !x.fitExtensions() || len(x.rcpts) == 0 {
 		return
 	}

@@ -43,6 +43,15 @@ const (
 	ByNotify ByMode = "N" // the sender is told, delivery goes on
 )
 
+// PriorityBy is where a message's priority stands, besides in its envelope.
+type PriorityBy string
+
+// The places.
+const (
+	PriorityParameter PriorityBy = "parameter" // nowhere: MT-PRIORITY was a parameter of MAIL (RFC 6710)
+	PriorityField     PriorityBy = "field"     // in its field MT-Priority (RFC 6758)
+)
+
 // Envelope travels beside a message's body.
 type Envelope struct {
 	ID     id.ID
@@ -72,8 +81,10 @@ type Envelope struct {
 	ByTrace   bool      `json:",omitzero"` // "T": tell the sender of every relaying (RFC 2852 section 4.1.4)
 	// Priority is MT-PRIORITY, -9 to 9 (RFC 6710); 0 is what everybody gets.
 	Priority int `json:",omitzero"`
-	Origin   Origin
-	Received time.Time
+	// PriorityBy is how it was asked for; "" when it was not.
+	PriorityBy PriorityBy `json:",omitzero"`
+	Origin     Origin
+	Received   time.Time
 }
 
 // Rcpt is one forward-path.
@@ -87,6 +98,10 @@ type Rcpt struct {
 	RRVS         time.Time `json:",omitzero"`
 	RRVSContinue bool      `json:",omitzero"`
 }
+
+// OwnerField is the header field that carries RRVS through servers that do not
+// have it (RFC 7293 section 3.2).
+const OwnerField = "Require-Recipient-Valid-Since"
 
 // Origin is how and from where the message came.
 type Origin struct {

@@ -92,7 +92,7 @@ func (w *Inward) Deliver(ctx context.Context, t *courier.Transfer) []courier.Out
 func inwardEnvelope(t *courier.Transfer) *envelope.Envelope {
 	env := &envelope.Envelope{
 		From: t.From, UTF8: t.UTF8, Size: t.Size, Ret: t.Ret, EnvID: t.EnvID, RequireTLS: t.RequireTLS, TLSOptional: t.TLSOptional,
-		HoldRequest: t.HoldRequest, DeliverBy: t.DeliverBy, ByMode: t.ByMode, ByTrace: t.ByTrace, Priority: t.Priority, Origin: envelope.Origin{Door: "queue"},
+		HoldRequest: t.HoldRequest, DeliverBy: t.DeliverBy, ByMode: t.ByMode, ByTrace: t.ByTrace, Priority: t.Priority, PriorityBy: t.PriorityBy, Origin: envelope.Origin{Door: "queue"},
 	}
 	if t.Binary {
 		env.Body = envelope.BodyBinary

@@ -62,7 +62,8 @@ func (h *house) release(w *Inward, m *queue.Message) []courier.Outcome {
 	defer body.Close()
 	t := &courier.Transfer{
 		ID: m.Envelope.ID, Route: route, From: m.Envelope.From, Body: body, Skip: m.Skip, Size: m.Size,
-		EnvID: m.Envelope.EnvID, Priority: m.Envelope.Priority,
+		EnvID: m.Envelope.EnvID, Priority: m.Envelope.Priority, PriorityBy: m.Envelope.PriorityBy,
+		Prepend: m.Rcpts[0].Prepend,
 	}
 	for _, r := range m.Rcpts {
 		t.Rcpts = append(t.Rcpts, r.Rcpt)

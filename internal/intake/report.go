@@ -60,7 +60,9 @@ func reportEnvelope(d *report.DSN) *envelope.Envelope {
 		if o.Tenant != "" {
 			env.Tenant = o.Tenant
 		}
-		env.Priority = o.Priority     // RFC 6710 section 4.6
+		if env.Priority = o.Priority; o.PriorityBy != "" { // RFC 6710 section 4.6
+			env.PriorityBy = envelope.PriorityParameter
+		}
 		env.RequireTLS = o.RequireTLS // RFC 8689 section 5
 	}
 	if d.ForPostmaster() {

@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"strings"
+	"time"
 
 	"posthouse/internal/directory"
 	"posthouse/internal/envelope"
@@ -32,42 +33,76 @@ func sameOwner(r envelope.Rcpt, targets []directory.Target) error {
 // before it. That one of several recipients is somebody else refuses the message
 // for all (section 7): such fields are not for several, and none must get it.
 func (t *Transfer) ownerByHeader(ctx context.Context, header message.Header) error {
-	fields := header.All("Require-Recipient-Valid-Since")
+	fields := ownerFields(header)
 	if len(fields) == 0 {
 		return nil
 	}
 	for _, r := range t.env.Rcpts {
-		if !r.RRVS.IsZero() {
-			continue
-		}
-		if err := t.ownerByFields(ctx, r, fields); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// ownerByFields is ownerByHeader for one recipient, by the first field that names
-// it.
-func (t *Transfer) ownerByFields(ctx context.Context, r envelope.Rcpt, fields []string) error {
-	for _, v := range fields {
-		at := strings.LastIndexByte(v, ';')
-		if at < 0 {
-			continue
-		}
-		address, err := smtp.ParseAddress(strings.TrimSpace(v[:at]))
-		since, ok := message.ParseDate(v[at+1:])
-		if err != nil || !ok || address.Key() != r.To.Key() {
+		since, ok := fields[r.To.Key()]
+		if !ok || !r.RRVS.IsZero() {
 			continue
 		}
 		r.RRVS = since
 		targets, err := t.in.resolve(ctx, r.To)
-		if err != nil {
-			return nil // somebody else's mailbox, or gone meanwhile
+		switch {
+		case err == nil:
+			if err := sameOwner(r, targets); err != nil {
+				return err
+			}
+		case status.Of(RouteError(err)).Code/100 == 4:
+			return RouteError(err) // section 5: to be tried again
 		}
-		return sameOwner(r, targets)
+		// Otherwise it is somebody else's mailbox, or gone meanwhile.
 	}
 	return nil
+}
+
+// tunnelOwners keeps the conditions that came as fields and that others must judge:
+// they go on as the parameter to a server that has it, and as the field to others
+// (RFC 7293 section 6.1). In the message none of them stays (section 5.2), neither
+// for those who are told of by other people's fields nor behind an alias, of whose
+// owner they speak.
+func (t *Transfer) tunnelOwners(header message.Header) {
+	fields := ownerFields(header)
+	if len(fields) == 0 {
+		return
+	}
+	for _, out := range t.route.remotes {
+		since, ok := fields[out.To.Key()]
+		if !ok || out.Prepend != "" || !out.RRVS.IsZero() {
+			continue
+		}
+		// Who used the field has asked for no more than the best that can be done.
+		out.RRVS, out.RRVSContinue = since, true
+		out.Prepend = envelope.OwnerField + ": " + out.To.String() + "; " + since.Format(time.RFC1123Z) + "\r\n"
+	}
+}
+
+// isOwnerField reports whether a field carries RRVS.
+func isOwnerField(f message.Field) bool { return f.Is(envelope.OwnerField) }
+
+// ownerFields are the conditions in a header, by the keys of addresses; of several
+// for one the first.
+func ownerFields(header message.Header) map[string]time.Time {
+	var fields map[string]time.Time
+	for _, v := range header.All(envelope.OwnerField) {
+		at := strings.LastIndexByte(v, ';')
+		if at < 0 {
+			continue
+		}
+		address, err := smtp.ParseAddress(message.WithoutComments(v[:at]))
+		since, ok := message.ParseDate(v[at+1:])
+		if err != nil || !ok {
+			continue
+		}
+		if fields == nil {
+			fields = make(map[string]time.Time)
+		}
+		if _, twice := fields[address.Key()]; !twice {
+			fields[address.Key()] = since
+		}
+	}
+	return fields
 }
 
 // isRole reports whether a local part is one of the offices and services for

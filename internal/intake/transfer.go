@@ -22,8 +22,9 @@ import (
 // known again.
 const deliveredTo = "Delivered-To:"
 
-// maxHead is how much of a message's header is looked at for loops and for
-// the From field, in bytes.
+// maxHead is the longest header that is understood, in bytes: one that is longer
+// is kept as it is, and only its beginning is looked at for loops and for the From
+// field.
 const maxHead = 256 << 10
 
 // Transfer takes one message's content. Not safe for concurrent use.
@@ -32,10 +33,8 @@ type Transfer struct {
 	env      *envelope.Envelope
 	route    *route
 	incoming *mailbox.Incoming
-	head     []byte // the header as the client sent it, at most maxHead bytes
+	head     []byte // the header as the client sent it; what came so far until headDone
 	headDone bool
-	holding  bool   // back the content, see pass
-	held     []byte // the header and what came with its end
 	start    []byte // of the message, see keepStart
 	skip     int    // length of the Return-Path line
 	began    time.Time
@@ -66,26 +65,8 @@ func (in *Intake) Begin(ctx context.Context, env *envelope.Envelope) (*Transfer,
 	}
 	t := &Transfer{
 		in: in, env: env, route: r, incoming: incoming, began: now, routed: in.opt.Clock.Now().Sub(now),
-		holding: env.Origin.Account != 0,
-	}
-	if err := t.writeTrace(); err != nil {
-		incoming.Abort()
-		return nil, storeError(err)
 	}
 	return t, nil
-}
-
-// writeTrace puts Return-Path and Received before the message (RFC 5321
-// section 4.4). Return-Path is for final delivery only; the courier skips it.
-func (t *Transfer) writeTrace() error {
-	var b strings.Builder
-	if len(t.route.locals) > 0 {
-		fmt.Fprintf(&b, "Return-Path: <%s>\r\n", t.env.From)
-		t.skip = b.Len()
-	}
-	b.WriteString(receivedField(t.env, t.in.opt.Hostname))
-	_, err := t.incoming.Write([]byte(b.String()))
-	return err
 }
 
 // receivedField is the Received field for a message (RFC 5321 section 4.4).
@@ -123,25 +104,17 @@ func receivedField(env *envelope.Envelope, hostname string) string {
 
 // Write takes content, with dots removed.
 func (t *Transfer) Write(p []byte) (int, error) {
-	if !t.headDone {
-		t.keepHead(p)
-	}
 	t.keepStart(p)
-	if err := t.pass(p); err != nil {
+	var err error
+	if t.headDone {
+		_, err = t.incoming.Write(p)
+	} else {
+		err = t.writeHead(p)
+	}
+	if err != nil {
 		return 0, storeError(err)
 	}
 	return len(p), nil
-}
-
-// keepHead collects the header, up to the empty line.
-func (t *Transfer) keepHead(p []byte) {
-	from := max(0, len(t.head)-3)
-	t.head = append(t.head, p[:min(len(p), maxHead-len(t.head))]...)
-	if end := headEnd(t.head, from); end >= 0 {
-		t.head, t.headDone = t.head[:end], true
-	} else if len(t.head) >= maxHead {
-		t.headDone = true
-	}
 }
 
 // headEnd finds the empty line that ends a header: the length of the header
@@ -171,7 +144,7 @@ func (t *Transfer) Abort() { t.incoming.Abort() }
 // recipient refused here is reported to the sender (report true).
 func (t *Transfer) Commit(ctx context.Context, report bool) ([]error, error) {
 	transferred := t.in.opt.Clock.Now()
-	if err := t.release(); err != nil {
+	if err := t.endHead(); err != nil {
 		t.Abort()
 		return nil, storeError(err)
 	}

@@ -78,6 +78,30 @@ func (h Header) All(name string) []string {
 	return all
 }
 
+// Without returns the header without the fields that drop chooses, or itself when
+// it chooses none.
+func (h Header) Without(drop func(Field) bool) Header {
+	var kept Header
+	from := 0
+	for f := range h.Fields() {
+		if drop(f) {
+			kept = append(kept, h[from:f.Start]...)
+			from = f.End
+		}
+	}
+	if from == 0 {
+		return h
+	}
+	return append(kept, h[from:]...)
+}
+
+// WithoutComments is a structured value without its comments and the white space
+// around it (RFC 5322 section 3.2.2).
+func WithoutComments(value string) string {
+	text, _ := stripComments(value)
+	return strings.Trim(text, " \t")
+}
+
 // HeaderEnd returns the length of the header at the start of b, its empty line
 // included, or len(b) when no empty line ends it.
 func HeaderEnd(b []byte) int {

@@ -22,7 +22,7 @@ func priorityExtension() extension {
 				if n > 0 && !s.mayHurry() {
 					n = 0
 				}
-				env.Priority = n
+				env.Priority, env.PriorityBy = n, envelope.PriorityParameter
 				return nil
 			},
 		},
