@@ -16,9 +16,9 @@ import (
 	"posthouse/internal/status"
 )
 
-// asking is a courier that asks a name server.
-func asking(t *testing.T, server string) *Courier {
-	client, err := dns.NewClient(dns.Options{Servers: []string{server}, Timeout: 100 * time.Millisecond})
+// asking is a courier that asks a name server, for so long each time.
+func asking(t *testing.T, server string, patience time.Duration) *Courier {
+	client, err := dns.NewClient(dns.Options{Servers: []string{server}, Timeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestNameServiceFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := asking(t, serveDNS(t, fn)).Resolve(t.Context(), "example.net")
+			_, err := asking(t, serveDNS(t, fn), 100*time.Millisecond).Resolve(t.Context(), "example.net")
 			var e *status.Error
 			if !errors.As(err, &e) {
 				t.Fatalf("no outcome: %v", err)
@@ -104,7 +104,7 @@ func TestHugeAnswers(t *testing.T) {
 	for i := range 500 {
 		r.A["one.net"] = append(r.A["one.net"], fmt.Sprintf("10.0.%d.%d", i/250, i%250))
 	}
-	c := asking(t, nettest.ServeDNS(t, nettest.NewDNS(r)))
+	c := asking(t, nettest.ServeDNS(t, nettest.NewDNS(r)), time.Minute)
 	route, err := c.Resolve(t.Context(), "example.net")
 	if err != nil {
 		t.Fatal(err)

@@ -113,31 +113,15 @@ func expect(stage classify.Stage, f flaw, pipelined, chunked bool) expected {
 	return expected{uncertain: content && !before}
 }
 
-// courierTo sends mail for example.net to a flawed peer, and is impatient where
-// it stalls.
+// courierTo sends mail for example.net to a flawed peer.
 func courierTo(p *flawedPeer) *Courier {
-	const patience = 20 * time.Second
-	opt := Options{
-		Hostname: "us.example.test", Port: p.addr().Port(), Timeouts: Timeouts{Quit: time.Second, Greeting: patience, Mail: patience, DataInit: patience, DataDone: patience},
+	return New(Options{
+		Hostname: "us.example.test", Port: p.addr().Port(), Timeouts: Timeouts{Quit: time.Second}, Dialer: dialFunc(p.dial),
 		Resolver: &fakeDNS{
 			mx: map[string][]dns.MX{"example.net": {{Preference: 10, Host: "mx.example.net"}}},
 			ip: map[string][]netip.Addr{"mx.example.net": {p.addr().Addr()}},
 		},
-	}
-	if p.flaw == stall {
-		const soon = 100 * time.Millisecond
-		switch p.stage {
-		case classify.StageGreeting:
-			opt.Timeouts.Greeting = soon
-		case classify.StageData:
-			opt.Timeouts.DataInit = soon
-		case classify.StageEndOfData:
-			opt.Timeouts.DataDone = soon
-		default:
-			opt.Timeouts.Mail = soon
-		}
-	}
-	return New(opt)
+	})
 }
 
 // 450 and then 550: the first try is repeated, the second ends it.
@@ -179,7 +163,11 @@ func TestFailureInContent(t *testing.T) {
 			p.lastWords = words
 			p.hangData = true
 			p.start()
-			c := newCourier(t, p, func(o *Options) { o.Timeouts.DataBlock = 200 * time.Millisecond })
+			c := newCourier(t, p, func(o *Options) {
+				if words == "stall" {
+					o.Timeouts.DataBlock = 200 * time.Millisecond
+				}
+			})
 			o := send(t, c, big, "a@example.net")[0]
 			if o.Code != want.code || o.Class != want.class || o.Stage != classify.StageEndOfData || o.Uncertain {
 				t.Errorf("%+v", o)

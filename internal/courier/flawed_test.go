@@ -2,6 +2,7 @@ package courier
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"posthouse/internal/classify"
+	"posthouse/internal/nettest"
 )
 
 // flaw is what a flawed peer does in place of its answer at one stage.
@@ -48,6 +50,7 @@ type flawedPeer struct {
 	taken int  // messages that came whole
 	acked int  // those of them that were answered with 250
 	conns int
+	stuck chan struct{} // closed and renewed when a session falls silent
 	wg    sync.WaitGroup
 }
 
@@ -56,7 +59,7 @@ func newFlawed(t *testing.T, stage classify.Stage, f flaw, ext ...string) *flawe
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &flawedPeer{ln: ln, ext: ext, stage: stage, flaw: f}
+	p := &flawedPeer{ln: ln, ext: ext, stage: stage, flaw: f, stuck: make(chan struct{})}
 	p.wg.Go(func() {
 		for {
 			c, err := ln.Accept()
@@ -77,6 +80,27 @@ func newFlawed(t *testing.T, stage classify.Stage, f flaw, ext ...string) *flawe
 }
 
 func (p *flawedPeer) addr() netip.AddrPort { return netip.MustParseAddrPort(p.ln.Addr().String()) }
+
+// dial connects to the peer. Where it stalls, time passes at once.
+func (p *flawedPeer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	p.mu.Lock()
+	stuck := p.stuck
+	p.mu.Unlock()
+	c, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return nettest.Hurry(c, stuck), nil
+}
+
+// stall says nothing more on a connection.
+func (p *flawedPeer) stall(c net.Conn) {
+	p.mu.Lock()
+	close(p.stuck)
+	p.stuck = make(chan struct{})
+	p.mu.Unlock()
+	c.(*net.TCPConn).CloseWrite()
+}
 
 func (p *flawedPeer) heal() {
 	p.mu.Lock()
@@ -135,6 +159,8 @@ func (s *flawedSession) say(stage classify.Stage, answer string) (ok, good bool)
 				return false, false
 			}
 		}
+	case stall:
+		s.p.stall(s.c)
 	case hangUp:
 		return false, false
 	}

@@ -23,8 +23,12 @@ import (
 	"posthouse/internal/nettest"
 )
 
+// newClient makes a client that is patient unless it is told otherwise.
 func newClient(t *testing.T, opt dns.Options) *dns.Client {
 	t.Helper()
+	if opt.Timeout == 0 {
+		opt.Timeout = time.Minute
+	}
 	c, err := dns.NewClient(opt)
 	if err != nil {
 		t.Fatal(err)
@@ -287,16 +291,30 @@ func TestServersInTurn(t *testing.T) {
 		})
 		return addr
 	}
-	silent, _ := counting(t, d, func(int64, wire.ResponseWriter, *wire.Msg) bool { return true })
-	servers := []string{refuse(wire.RcodeServerFailure), refuse(wire.RcodeRefused), silent, good}
-	c := newClient(t, dns.Options{Servers: servers, Timeout: 500 * time.Millisecond})
+	gone, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	servers := []string{refuse(wire.RcodeServerFailure), refuse(wire.RcodeRefused), gone.LocalAddr().String(), good}
+	c := newClient(t, dns.Options{Servers: servers})
 	if txt, _, err := c.LookupTXT(t.Context(), "example.org"); err != nil || len(txt) != 2 {
 		t.Errorf("with one good server: %v, %v", txt, err)
 	}
-	c = newClient(t, dns.Options{Servers: servers[:3], Timeout: 50 * time.Millisecond})
+	// Behind a server that is silent the next one is asked.
+	silent, _ := counting(t, d, func(int64, wire.ResponseWriter, *wire.Msg) bool { return true })
+	heard := make(chan struct{})
+	next, _ := counting(t, d, func(n int64, _ wire.ResponseWriter, _ *wire.Msg) bool {
+		if n == 1 {
+			close(heard)
+		}
+		return true
+	})
+	c = newClient(t, dns.Options{Servers: append(servers[:3], silent, next), Timeout: 50 * time.Millisecond})
 	if _, _, err := c.LookupTXT(t.Context(), "example.org"); !errors.Is(err, dns.ErrTemporary) {
 		t.Errorf("without a good server: %v", err)
 	}
+	<-heard
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, _, err := c.LookupTXT(ctx, "example.org"); !errors.Is(err, dns.ErrTemporary) || !errors.Is(err, context.Canceled) {

@@ -135,7 +135,7 @@ func send(t *testing.T, l net.Listener, text string) net.Conn {
 const v2 = "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x07\x7f\x00\x00\x01\x12\x34\x00\x19"
 
 func TestProxyProtocol(t *testing.T) {
-	l := open(t, "127.0.0.1:0", Options{Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, HeaderTimeout: 10 * time.Second})
+	l := open(t, "127.0.0.1:0", Options{Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, HeaderTimeout: time.Minute})
 	send(t, l, "PROXY TCP4 192.0.2.9 127.0.0.1 4660 25\r\nHELO one\r\n")
 	if who, line := echo(t, l); who != "192.0.2.9" || line != "HELO one\r\n" {
 		t.Errorf("%s %q", who, line)

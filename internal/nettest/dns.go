@@ -1,6 +1,6 @@
 // Package nettest is a network that behaves as a test wants it: a mock DNS,
 // both as a resolver and as a real server on loopback, and connections that hang
-// up, stall and trickle.
+// up, stall, trickle and let time pass.
 package nettest
 
 import (

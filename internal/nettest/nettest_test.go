@@ -76,6 +76,48 @@ func TestStall(t *testing.T) {
 	}
 }
 
+func TestHurry(t *testing.T) {
+	a, b := pair(t)
+	silent := make(chan struct{})
+	c := Hurry(a, silent)
+	if _, err := io.WriteString(b, "last words"); err != nil {
+		t.Fatal(err)
+	}
+	close(silent)
+	if err := b.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetDeadline(time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if said, err := io.ReadAll(c); string(said) != "last words" || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%q, %v", said, err)
+	}
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Errorf("writing: %v", err)
+	}
+	if err := c.SetReadDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan error, 1)
+	go func() {
+		_, err := c.Read(make([]byte, 1))
+		read <- err
+	}()
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-read; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("without a deadline: %v", err)
+	}
+	// A peer that hangs up is no silent one.
+	a, b = pair(t)
+	b.Close()
+	if n, err := Hurry(a, nil).Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Errorf("after the end: %d, %v", n, err)
+	}
+}
+
 func TestTrickle(t *testing.T) {
 	a, b := pair(t)
 	text := strings.Repeat("drop by drop ", 20)
