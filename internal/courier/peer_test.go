@@ -355,6 +355,10 @@ func (d *fakeDNS) LookupTLSA(context.Context, string) ([]dns.TLSA, dns.Answer, e
 	return nil, dns.Answer{}, dns.ErrNotFound
 }
 
+func (d *fakeDNS) LookupCNAME(context.Context, string) (string, dns.Answer, error) {
+	return "", dns.Answer{}, dns.ErrNotFound
+}
+
 func (d *fakeDNS) LookupPTR(context.Context, netip.Addr) ([]string, dns.Answer, error) {
 	return nil, dns.Answer{}, dns.ErrNotFound
 }

@@ -29,13 +29,16 @@ type question struct {
 
 // result is an answer as callers get it, or the fact that there is none.
 type result struct {
-	mx   []MX
-	ip   []netip.Addr
-	txt  []string
-	tlsa []TLSA
-	ptr  []string
-	ans  Answer
-	err  error // wraps ErrNotFound: may be cached as well
+	mx    []MX
+	ip    []netip.Addr
+	txt   []string
+	tlsa  []TLSA
+	cname string
+	ptr   []string
+	ans   Answer
+	err   error // wraps ErrNotFound: may be cached as well
+	// open: the server has told of an alias, and nothing of what it stands for.
+	open bool
 }
 
 // decode reads the answer to q from a message. An error means that the message
@@ -81,7 +84,10 @@ func decode(m *dns.Msg, q question, trustAD bool) (result, error) {
 	case bad > 0:
 		return r, fmt.Errorf("%w: %s: malformed records", ErrTemporary, q.name)
 	default:
-		r.ans.TTL = negativeTTL(m)
+		r.open = owner != q.name && !hasSOA(m)
+		if r.ans.TTL = negativeTTL(m); r.open {
+			r.ans.TTL = ttl
+		}
 		r.err = fmt.Errorf("%w: %s %s", ErrNotFound, q.name, dns.TypeToString[q.qtype])
 	}
 	return r, nil
@@ -155,6 +161,10 @@ func (r *result) add(rr dns.RR) bool {
 			r.tlsa = append(r.tlsa, TLSA{Usage: rr.Usage, Selector: rr.Selector, Matching: rr.MatchingType, Data: data})
 		}
 		return err == nil
+	case *dns.CNAME:
+		host, ok := hostFromWire(rr.Target)
+		r.cname = host
+		return ok
 	case *dns.PTR:
 		host, ok := hostFromWire(rr.Ptr)
 		ok = ok && host != ""
@@ -194,6 +204,14 @@ func negativeTTL(m *dns.Msg) time.Duration {
 		}
 	}
 	return 0
+}
+
+// hasSOA reports whether a message says that there is no record.
+func hasSOA(m *dns.Msg) bool {
+	return slices.ContainsFunc(m.Ns[:min(len(m.Ns), maxScanned)], func(rr dns.RR) bool {
+		_, ok := rr.(*dns.SOA)
+		return ok
+	})
 }
 
 // seconds reads a time to live; one with the highest bit set is zero (RFC 2181

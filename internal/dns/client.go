@@ -104,7 +104,25 @@ func (c *Client) askInTurn(ctx context.Context, q question) (result, error) {
 		return result{}, ctx.Err()
 	}
 	defer func() { <-c.asking }()
-	return c.ask(ctx, q)
+	return c.chase(ctx, q)
+}
+
+// chase asks, and again for what an alias stands for where the server leaves that
+// to us. Only what is authenticated all the way is (RFC 7672 section 2.1.3).
+func (c *Client) chase(ctx context.Context, q question) (result, error) {
+	r, err := c.ask(ctx, q)
+	for n := 1; err == nil && r.open; n++ {
+		if n == maxChain {
+			return result{}, fmt.Errorf("%w: %s: aliases without end", ErrTemporary, q.name)
+		}
+		so := r.ans
+		if r, err = c.ask(ctx, question{so.CNAME, q.qtype}); r.ans.CNAME == "" {
+			r.ans.CNAME = so.CNAME
+		}
+		r.ans.Authenticated = r.ans.Authenticated && so.Authenticated
+		r.ans.TTL = min(r.ans.TTL, so.TTL)
+	}
+	return r, err
 }
 
 // LookupMX implements Resolver. The records come in order of preference; a null
@@ -128,6 +146,12 @@ func (c *Client) LookupTLSA(ctx context.Context, name string) ([]TLSA, Answer, e
 		list[i].Data = slices.Clone(list[i].Data)
 	}
 	return list, r.ans, err
+}
+
+// LookupCNAME implements Resolver.
+func (c *Client) LookupCNAME(ctx context.Context, name string) (string, Answer, error) {
+	r, err := c.lookup(ctx, name, dns.TypeCNAME)
+	return r.cname, r.ans, err
 }
 
 // LookupPTR implements Resolver.

@@ -87,6 +87,7 @@ func TestLookups(t *testing.T) {
 			l, a, e := r.LookupPTR(ctx, netip.MustParseAddr(name))
 			return l, a, e
 		}
+		cname := func(name string) (any, dns.Answer, error) { l, a, e := r.LookupCNAME(ctx, name); return l, a, e }
 		for _, c := range []struct {
 			name   string
 			lookup func(string) (any, dns.Answer, error)
@@ -107,6 +108,8 @@ func TestLookups(t *testing.T) {
 			{"long.org", txt, records().TXT["long.org"], "", false},
 			{"_25._tcp.a.example.org", tlsa, []dns.TLSA{{Usage: 3, Selector: 1, Matching: 1, Data: []byte{1, 2, 0xff}}}, "", true},
 			{"192.0.2.1", ptr, []string{"a.example.org"}, "", false},
+			{"alias.org", cname, "alias2.org", "", true},                // though what it stands for is not
+			{"loop.org", cname, records().CNAME["loop.org"], "", false}, // one step
 			{"::ffff:192.0.2.1", ptr, []string{"a.example.org"}, "", false},
 		} {
 			got, ans, err := c.lookup(c.name)
@@ -127,6 +130,8 @@ func TestLookups(t *testing.T) {
 			{"nowhere.org", ip, dns.ErrNotFound},
 			{"dangling.org", ip, dns.ErrNotFound},
 			{"192.0.2.99", ptr, dns.ErrNotFound},
+			{"four.org", cname, dns.ErrNotFound},
+			{"temp.org", cname, dns.ErrTemporary},
 			{"temp.org", mx, dns.ErrTemporary},
 			{"temp.org", ip, dns.ErrTemporary},
 			{"sick.org", ip, dns.ErrTemporary},
@@ -360,6 +365,40 @@ func TestServerWithoutEDNS(t *testing.T) {
 	c := newClient(t, dns.Options{Servers: []string{addr}})
 	if txt, _, err := c.LookupTXT(t.Context(), "example.org"); err != nil || len(txt) != 2 || queries.Load() != 2 {
 		t.Errorf("%v, %v, %d queries", txt, err, queries.Load())
+	}
+}
+
+// TestStopsAtAliases goes on by itself where a server tells of an alias only; what
+// comes is authenticated when every step is (RFC 7672 section 2.1.3).
+func TestStopsAtAliases(t *testing.T) {
+	d := nettest.NewDNS(nettest.Records{
+		CNAME: map[string]string{"one.org": "two.org", "two.org": "three.org", "loose.org": "three.org", "a.loop": "b.loop", "b.loop": "a.loop", "none.org": "nowhere.org"},
+		TXT:   map[string][]string{"three.org": {"here"}}, Authenticated: map[string]bool{"one.org": true, "two.org": true, "three.org": true},
+	})
+	addr, _ := counting(t, d, func(_ int64, w wire.ResponseWriter, m *wire.Msg) bool {
+		name := strings.TrimSuffix(m.Question[0].Name, ".")
+		target, ans, err := d.LookupCNAME(t.Context(), name)
+		if err != nil {
+			return false
+		}
+		r := new(wire.Msg).SetReply(m)
+		r.AuthenticatedData = ans.Authenticated
+		r.Answer = []wire.RR{&wire.CNAME{Hdr: wire.RR_Header{Name: m.Question[0].Name, Rrtype: wire.TypeCNAME, Class: wire.ClassINET, Ttl: 30}, Target: target + "."}}
+		_ = w.WriteMsg(r)
+		return true
+	})
+	c := newClient(t, dns.Options{Servers: []string{addr}, TrustAD: true})
+	for name, want := range map[string]bool{"one.org": true, "loose.org": false} {
+		txt, ans, err := c.LookupTXT(t.Context(), name)
+		if err != nil || !slices.Equal(txt, []string{"here"}) || ans.CNAME != "three.org" || ans.Authenticated != want || ans.TTL > 30*time.Second {
+			t.Errorf("%s: %v, %+v, %v", name, txt, ans, err)
+		}
+	}
+	if _, _, err := c.LookupTXT(t.Context(), "a.loop"); !errors.Is(err, dns.ErrTemporary) {
+		t.Errorf("a loop: %v", err)
+	}
+	if _, _, err := c.LookupTXT(t.Context(), "none.org"); !errors.Is(err, dns.ErrNotFound) {
+		t.Errorf("an alias of nothing: %v", err)
 	}
 }
 

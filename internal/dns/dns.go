@@ -47,5 +47,8 @@ type Resolver interface {
 	LookupIP(ctx context.Context, name string) ([]netip.Addr, Answer, error)
 	LookupTXT(ctx context.Context, name string) ([]string, Answer, error)
 	LookupTLSA(ctx context.Context, name string) ([]TLSA, Answer, error)
+	// LookupCNAME gives the name that an alias stands for, and follows no other:
+	// the answer tells whether the alias itself is authenticated.
+	LookupCNAME(ctx context.Context, name string) (string, Answer, error)
 	LookupPTR(ctx context.Context, addr netip.Addr) ([]string, Answer, error)
 }

@@ -87,7 +87,7 @@ func (d *DNS) find(rtype, name string) (owner string, chain []string, ans dns.An
 			return "", nil, dns.Answer{}, fmt.Errorf("%w: %s %s", dns.ErrTemporary, rtype, owner)
 		}
 		target, alias := d.r.CNAME[owner]
-		if !alias {
+		if !alias || rtype == "CNAME" {
 			return owner, chain, ans, nil
 		}
 		if len(chain) == maxAliases {
@@ -151,6 +151,20 @@ func (d *DNS) LookupTXT(ctx context.Context, name string) ([]string, dns.Answer,
 // LookupTLSA implements dns.Resolver.
 func (d *DNS) LookupTLSA(ctx context.Context, name string) ([]dns.TLSA, dns.Answer, error) {
 	return lookup(ctx, d, "TLSA", name, func(r *Records) map[string][]dns.TLSA { return r.TLSA })
+}
+
+// LookupCNAME implements dns.Resolver.
+func (d *DNS) LookupCNAME(ctx context.Context, name string) (string, dns.Answer, error) {
+	list, ans, err := lookup(ctx, d, "CNAME", name, func(r *Records) map[string][]string {
+		if target, ok := r.CNAME[name]; ok {
+			return map[string][]string{name: {target}}
+		}
+		return nil
+	})
+	if err != nil {
+		return "", ans, err
+	}
+	return list[0], ans, nil
 }
 
 // LookupPTR implements dns.Resolver.

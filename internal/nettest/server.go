@@ -167,6 +167,10 @@ func (d *DNS) records(qtype uint16, name string, h wire.RR_Header) (list []wire.
 			list = append(list, &wire.TLSA{Hdr: h, Usage: t.Usage, Selector: t.Selector,
 				MatchingType: t.Matching, Certificate: hex.EncodeToString(t.Data)})
 		}
+	case wire.TypeCNAME:
+		if target, ok := d.r.CNAME[name]; ok {
+			list = append(list, &wire.CNAME{Hdr: h, Target: wire.Fqdn(target)})
+		}
 	case wire.TypePTR:
 		for _, host := range d.r.PTR[name] {
 			list = append(list, &wire.PTR{Hdr: h, Ptr: wire.Fqdn(host)})
@@ -178,6 +182,9 @@ func (d *DNS) records(qtype uint16, name string, h wire.RR_Header) (list []wire.
 // exists reports whether name has a record of any type.
 func (d *DNS) exists(name string) bool {
 	r := &d.r
+	if _, alias := r.CNAME[name]; alias {
+		return true
+	}
 	return len(r.MX[name])+len(r.A[name])+len(r.AAAA[name])+len(r.TXT[name])+len(r.TLSA[name])+len(r.PTR[name]) > 0
 }
 

@@ -123,6 +123,10 @@ func (noDNS) LookupTXT(context.Context, string) ([]string, dns.Answer, error) {
 func (noDNS) LookupTLSA(context.Context, string) ([]dns.TLSA, dns.Answer, error) {
 	return nil, dns.Answer{}, dns.ErrNotFound
 }
+func (noDNS) LookupCNAME(context.Context, string) (string, dns.Answer, error) {
+	return "", dns.Answer{}, dns.ErrNotFound
+}
+
 func (noDNS) LookupPTR(context.Context, netip.Addr) ([]string, dns.Answer, error) {
 	return nil, dns.Answer{}, dns.ErrNotFound
 }

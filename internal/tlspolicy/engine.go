@@ -119,21 +119,21 @@ func basic(level Level, source string, q *Query, h *QueryHost) Policy {
 // dane looks for TLSA records of a host, if all that led to it was authenticated
 // (RFC 7672 section 2.2): it sets the level DANE, or Err, or leaves p as it is.
 func (e *Engine) dane(ctx context.Context, p *Policy, q *Query, h *QueryHost) {
-	if !q.Secure && !q.Relay || !h.Secure && h.CNAME == "" {
+	if !q.Secure && !q.Relay {
 		return
 	}
-	for _, base := range bases(h) {
+	list, err := e.bases(ctx, h)
+	if err != nil {
+		p.unanswered(err, "Whether the alias "+h.Name+" is authenticated could not be looked up")
+		return
+	}
+	for _, base := range list {
 		records, answer, err := e.opt.Resolver.LookupTLSA(ctx, dane.Name(q.Port, base))
 		switch {
 		case errors.Is(err, dns.ErrNotFound):
 			continue
-		case err != nil && !h.Secure:
-			continue // nothing says that there should be an answer
 		case err != nil:
-			// It may be an attack: the host must not be used without the answer
-			// (RFC 7672 section 2.1.2).
-			p.Source, p.ErrType = SourceDANE, DNSSECInvalid
-			p.Err = status.Wrap(err, 451, 7, 5, "The TLSA records of "+base+" could not be looked up")
+			p.unanswered(err, "The TLSA records of "+base+" could not be looked up")
 			return
 		case !answer.Authenticated:
 			continue
@@ -150,14 +150,38 @@ func (e *Engine) dane(ctx context.Context, p *Policy, q *Query, h *QueryHost) {
 	}
 }
 
-// bases are the names at which TLSA records may stand, best first: of an alias
-// the canonical name, when all of the way to it is authenticated, then the alias
-// itself (RFC 7672 section 2.2.2).
-func bases(h *QueryHost) []string {
-	if h.CNAME != "" && h.Secure {
-		return []string{h.CNAME, h.Name}
+// unanswered is for a question of DANE that has got no answer. It may be an
+// attack: the host must not be used without (RFC 7672 section 2.1.2).
+func (p *Policy) unanswered(err error, text string) {
+	p.Source, p.ErrType = SourceDANE, DNSSECInvalid
+	p.Err = status.Wrap(err, 451, 7, 5, text)
+}
+
+// bases are the names at which TLSA records may stand, best first (RFC 7672 section
+// 2.2.2): of an alias the canonical name, when all of the way to it is
+// authenticated, then the alias itself; of one that leads to where nothing is
+// authenticated only the alias, if it is so itself, which takes a question of its
+// own. Where nothing is authenticated nobody is asked: many servers there do not
+// know of TLSA.
+func (e *Engine) bases(ctx context.Context, h *QueryHost) ([]string, error) {
+	switch {
+	case h.Secure && h.CNAME != "":
+		return []string{h.CNAME, h.Name}, nil
+	case h.Secure:
+		return []string{h.Name}, nil
+	case h.CNAME == "":
+		return nil, nil
 	}
-	return []string{h.Name}
+	_, answer, err := e.opt.Resolver.LookupCNAME(ctx, h.Name)
+	switch {
+	case errors.Is(err, dns.ErrNotFound):
+		return nil, nil // an alias no more
+	case err != nil:
+		return nil, err
+	case !answer.Authenticated:
+		return nil, nil
+	}
+	return []string{h.Name}, nil
 }
 
 // settle makes of a level that depends on what a domain publishes one that does
