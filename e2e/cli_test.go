@@ -2,11 +2,13 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -287,4 +289,31 @@ func TestOperatorIsTold(t *testing.T) {
 	check()
 	h.Start()
 	check()
+}
+
+// Commands that are given at one time wait for each other, and for a server that
+// starts.
+func TestCommandsAtOnce(t *testing.T) {
+	h := NewHouse(t, "127.0.0.1", "mx.example.test", "", "alice@"+Domain)
+	var all sync.WaitGroup
+	for i := range 5 {
+		all.Go(func() {
+			if _, errs, err := h.TryRun("", "account", "add", fmt.Sprintf("p%d@%s", i, Domain)); err != nil {
+				t.Errorf("%v %s", err, errs)
+			}
+		})
+	}
+	all.Wait()
+	all.Go(h.Start)
+	for i := range 5 {
+		all.Go(func() {
+			if _, errs, err := h.TryRun("", "account", "remove", fmt.Sprintf("p%d@%s", i, Domain)); err != nil {
+				t.Errorf("%v %s", err, errs)
+			}
+		})
+	}
+	all.Wait()
+	if out := h.Run("", "account", "list"); strings.Count(out, "\n") != 2 {
+		t.Errorf("accounts: %s", out)
+	}
 }

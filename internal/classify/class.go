@@ -56,7 +56,7 @@ var habits = []habit{
 	{BadDomain, RecipientDomain, Retry, Bounce, 0,
 		"Check what stands after the @ in the address."},
 	{Routing, RecipientDomain, Retry, Bounce, 0,
-		"The mail set-up of the recipient's domain is broken. Only its administrators can correct it."},
+		"No way to the recipient's domain was found: its mail set-up is broken, or a name server does not answer. Its administrators can correct that, or yours if it is so for all domains."},
 	{MessageTooBig, Content, Retry, Bounce, 0,
 		"Send a smaller message, for instance with a link in place of the attachment."},
 	{ContentRejected, Content, Retry, Bounce, 0,

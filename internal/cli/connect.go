@@ -56,20 +56,26 @@ func (a *app) withAPI(c *cobra.Command, fn func(admin.API) error) error {
 	if err != nil {
 		return err
 	}
-	client, err := dial(c.Context(), cfg.Data)
-	if err != nil {
-		return err
-	}
-	if client != nil {
-		return fn(client)
-	}
-	// A command that adds something may be the first to touch a new house.
-	house, err := a.openHouse(c.Context(), cfg, creates(c))
-	if err != nil {
-		return err
-	}
-	return errors.Join(fn(house.API()), house.Close())
+	return server.WhileBusy(c.Context(), busyFor, func() error {
+		client, err := dial(c.Context(), cfg.Data)
+		if err != nil {
+			return err
+		}
+		if client != nil {
+			return fn(client)
+		}
+		// A command that adds something may be the first to touch a new house.
+		house, err := a.openHouse(c.Context(), cfg, creates(c))
+		if err != nil {
+			return err
+		}
+		return errors.Join(fn(house.API()), house.Close())
+	})
 }
+
+// busyFor is how long a command waits for the store that another command, or a server
+// that is starting or stopping, has to itself.
+const busyFor = 10 * time.Second
 
 // openHouse opens the store of a house that does not run, as its owner.
 func (a *app) openHouse(ctx context.Context, cfg *config.Config, create bool) (*server.Offline, error) {

@@ -34,10 +34,14 @@ func (a *app) verify(c *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if err := a.stopped(c.Context(), cfg.Data); err != nil {
+	var house *server.Offline
+	err = server.WhileBusy(c.Context(), busyFor, func() error {
+		err := a.stopped(c.Context(), cfg.Data)
+		if err == nil {
+			house, err = a.openHouse(c.Context(), cfg, false)
+		}
 		return err
-	}
-	house, err := a.openHouse(c.Context(), cfg, false)
+	})
 	if err != nil {
 		return err
 	}

@@ -82,6 +82,36 @@ type groundOptions struct {
 	observers []journal.Observer
 }
 
+// WhileBusy tries again for some time while another process has the store: a command
+// is done in a moment, a server that starts has its socket soon.
+func WhileBusy(ctx context.Context, patience time.Duration, try func() error) error {
+	deadline := time.Now().Add(patience)
+	for {
+		err := try()
+		if !errors.Is(err, pebble.ErrLocked) || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// commandsTake is how long a command has the store of a house that does not run; a
+// server that has it keeps it.
+const commandsTake = 2 * time.Second
+
+// openWhenFree is openGround for a server: a command may have the store just now.
+func openWhenFree(ctx context.Context, cfg *config.Config, log *slog.Logger, opt groundOptions) (g *ground, err error) {
+	err = WhileBusy(ctx, commandsTake, func() error {
+		g, err = openGround(ctx, cfg, log, opt)
+		return err
+	})
+	return g, err
+}
+
 // openGround opens the store.
 func openGround(ctx context.Context, cfg *config.Config, log *slog.Logger, opt groundOptions) (_ *ground, err error) {
 	g := &ground{cfg: cfg, log: log, clock: clock.System{}}
@@ -96,17 +126,20 @@ func openGround(ctx context.Context, cfg *config.Config, log *slog.Logger, opt g
 	index := filepath.Join(cfg.Data, opt.index)
 	if _, err := os.Stat(index); errors.Is(err, os.ErrNotExist) && !opt.rebuild {
 		switch {
-		case !opt.create:
-			return nil, fmt.Errorf("%s: %w", cfg.Data, ErrNoStore)
 		case hasBodies(cfg.Data):
 			// An empty index beside them would call every body dead.
 			return nil, fmt.Errorf("%s: %w", cfg.Data, ErrIndexLost)
+		case !opt.create:
+			return nil, fmt.Errorf("%s: %w", cfg.Data, ErrNoStore)
 		}
 	}
 	if err := makePrivate(cfg.Data, index); err != nil {
 		return nil, err
 	}
 	g.db, err = pebble.Open(index, pebble.Options{Logger: log, CacheSize: cfg.Store.Cache.Bytes()})
+	if errors.Is(err, pebble.ErrDamaged) {
+		return nil, fmt.Errorf("open the store in %s: %w: posthouse rebuild makes the index again from the bodies", cfg.Data, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the store in %s: %w", cfg.Data, err)
 	}

@@ -60,7 +60,11 @@ func Rebuild(ctx context.Context, cfg *config.Config, log *slog.Logger, say func
 // swapIndex puts the new index in the old one's place.
 func swapIndex(data string) (old string, err error) {
 	index := filepath.Join(data, indexDir)
-	old = index + ".old-" + time.Now().UTC().Format("20060102T150405")
+	name := index + ".old-" + time.Now().UTC().Format("20060102T150405")
+	old = name
+	for n := 2; exists(old); n++ { // more than one in a second
+		old = fmt.Sprintf("%s-%d", name, n)
+	}
 	if err := os.Rename(index, old); errors.Is(err, os.ErrNotExist) {
 		old = "(there was none)"
 	} else if err != nil {
@@ -74,6 +78,11 @@ func swapIndex(data string) (old string, err error) {
 		return "", err
 	}
 	return old, errors.Join(d.Sync(), d.Close())
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, os.ErrNotExist)
 }
 
 type rebuilder struct {

@@ -139,7 +139,7 @@ func (s *Server) openCerts(ctx context.Context) (err error) {
 
 // openStore opens the store and everything that moves mail.
 func (s *Server) openStore(ctx context.Context) error {
-	g, err := openGround(ctx, s.cfg, s.log, groundOptions{create: true, observers: []journal.Observer{s.metrics.observeEvent}})
+	g, err := openWhenFree(ctx, s.cfg, s.log, groundOptions{create: true, observers: []journal.Observer{s.metrics.observeEvent}})
 	if err != nil {
 		return err
 	}

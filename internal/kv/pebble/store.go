@@ -56,8 +56,14 @@ type Store struct {
 
 var _ kv.Store = (*Store)(nil)
 
+// ErrLocked means that another process has the database open.
+var ErrLocked = errors.New("another program has it open")
+
+// ErrDamaged means that what is on the disk is not what was written.
+var ErrDamaged = errors.New("damaged")
+
 // Open opens the database in dir and makes it when there is none. Only one
-// process at a time can have it open.
+// process at a time can have it open: ErrLocked. ErrDamaged.
 func Open(dir string, opt Options) (*Store, error) {
 	log := opt.Logger
 	if log == nil {
@@ -67,7 +73,10 @@ func Open(dir string, opt Options) (*Store, error) {
 	l := logger{log: log, f: f}
 	db, err := openPebble(dir, pebbleOptions(dir, opt, l), f)
 	if errors.Is(err, syscall.EAGAIN) { // of the lock on the directory
-		return nil, fmt.Errorf("kv: %s: another program has it open", dir)
+		return nil, fmt.Errorf("kv: %s: %w", dir, ErrLocked)
+	}
+	if pebble.IsCorruptionError(err) {
+		return nil, fmt.Errorf("kv: open %s: %w: %w", dir, ErrDamaged, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("kv: open %s: %w", dir, err)
