@@ -55,6 +55,7 @@ func (s *session) cmdAppend(c received) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	s.appended++
 	return fmt.Sprintf("[APPENDUID %d %d] ", d.UIDValidity, d.UID), nil
 }
 

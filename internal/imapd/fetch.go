@@ -312,6 +312,7 @@ func (f *fetcher) one(it *item, sum *message.Summary) error {
 			return err
 		}
 		defer body.Close()
+		s.bodies++
 	}
 	b := f.appendIndex(s.buf(), it.pos, &it.entry)
 	if it.seen && !f.asks(imap.FetchFlags) {

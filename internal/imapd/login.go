@@ -20,8 +20,9 @@ func (s *session) cmdLogin(p *imap.Parser) (string, error) {
 	if !s.mayLogin() {
 		return "", refuse("[PRIVACYREQUIRED] LOGIN needs TLS")
 	}
-	who, err := s.authenticator().Authenticate(s.ctx, login, password)
-	return s.loggedIn(who, err)
+	auth := s.authenticator()
+	who, err := auth.Authenticate(s.ctx, login, password)
+	return s.loggedIn(auth, "LOGIN", who, err)
 }
 
 // cmdAuthenticate: RFC 9051 section 6.2.2, with an initial response (RFC 4959).
@@ -42,7 +43,8 @@ func (s *session) cmdAuthenticate(p *imap.Parser) (string, error) {
 	if !s.mayLogin() {
 		return "", refuse("[PRIVACYREQUIRED] AUTHENTICATE needs TLS")
 	}
-	ex, err := s.srv.cfg.SASL.Begin(s.ctx, mech, s.authenticator(), s.tlsState())
+	auth := s.authenticator()
+	ex, err := s.srv.cfg.SASL.Begin(s.ctx, mech, auth, s.tlsState())
 	if err != nil {
 		return "", refuse("[CANNOT] Unsupported authentication mechanism")
 	}
@@ -60,16 +62,19 @@ func (s *session) cmdAuthenticate(p *imap.Parser) (string, error) {
 		s.readFailed(broken)
 		return "", errAnswered
 	}
-	return s.loggedIn(who, err)
+	return s.loggedIn(auth, mech, who, err)
 }
 
-func (s *session) authenticator() sasl.Authenticator {
-	return s.srv.backend.Authenticator(s.remote, s.door)
+func (s *session) authenticator() *sasl.Named {
+	return &sasl.Named{Authenticator: s.srv.backend.Authenticator(s.remote, s.door)}
 }
 
 // loggedIn ends a login: it opens the account, or says why not. Codes are those
 // of RFC 5530.
-func (s *session) loggedIn(who sasl.Identity, err error) (string, error) {
+func (s *session) loggedIn(auth *sasl.Named, mech string, who sasl.Identity, err error) (string, error) {
+	if err != nil {
+		auth.LogFailure(s.log(), mech, err)
+	}
 	switch {
 	case errors.Is(err, sasl.ErrCancelled):
 		return "", imap.SyntaxError("Authentication was cancelled")
@@ -85,6 +90,7 @@ func (s *session) loggedIn(who sasl.Identity, err error) (string, error) {
 		return "", err
 	}
 	if !s.srv.admitAccount(who.Account, s.remote) {
+		s.log().Info("login refused", "login", who.Login, "reason", "sessions of the account")
 		return "", refuse("[LIMIT] Too many sessions of this account")
 	}
 	acct, err := s.srv.backend.Account(s.ctx, who.Account)
@@ -94,6 +100,7 @@ func (s *session) loggedIn(who sasl.Identity, err error) (string, error) {
 	}
 	s.pass.Known()
 	s.account, s.acct, s.login = who.Account, acct, who.Login
+	s.log().Debug("logged in", "login", s.login, "mechanism", mech)
 	s.state = authenticated
 	s.bad = 0
 	s.loginBy = time.Time{}

@@ -38,13 +38,13 @@ func (s *session) refusal(err error) string {
 		return "[UNAVAILABLE] No space left, try again later"
 	case errors.As(err, &st):
 		if st.Cause != nil {
-			s.srv.cfg.Log.Error("imap command failed", "session", s.id, "command", s.name, "err", err)
+			s.log().Error("command failed", "command", s.name, "err", err)
 		}
 		if st.Temporary() {
 			return "[UNAVAILABLE] " + st.Text
 		}
 		return st.Text
 	}
-	s.srv.cfg.Log.Error("imap command failed", "session", s.id, "command", s.name, "err", err)
+	s.log().Error("command failed", "command", s.name, "err", err)
 	return "[SERVERBUG] Internal error, try again later"
 }

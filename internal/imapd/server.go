@@ -130,7 +130,7 @@ func (s *Server) Serve(l net.Listener) error {
 		}
 		// Out of file descriptors, most likely: wait a little.
 		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
-		s.cfg.Log.Warn("imap accept failed", "err", err, "retry", delay)
+		s.cfg.Log.Warn("accept failed", "door", "imap", "err", err, "wait", delay)
 		t := s.cfg.Clock.NewTimer(delay)
 		<-t.C()
 	}

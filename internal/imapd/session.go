@@ -83,6 +83,8 @@ type session struct {
 	began    time.Time
 	loginBy  time.Time // zero after login
 	commands int
+	bodies   int // messages of which bodies were fetched
+	appended int
 }
 
 func newSession(srv *Server, c net.Conn) *session {
@@ -109,15 +111,12 @@ func (s *session) turnAway(v listen.Verdict) {
 	defer s.cancel()
 	defer s.base.Close()
 	s.srv.cfg.Observer.Refused(s.door, v.Reason())
-	log := s.srv.cfg.Log.With("session", s.id, "door", s.door, "remote", s.remote, "reason", v.Reason())
+	s.srv.gate.Log(s.log(), v)
 	done, ok := s.srv.gate.Explain()
 	if !ok {
-		// A flood must not fill the log either; it is counted.
-		log.Debug("connection cut off")
 		return
 	}
 	defer done()
-	log.Info("connection refused")
 	const patience = 5 * time.Second
 	s.conn.ReadTimeout, s.conn.WriteTimeout = patience, patience
 	if s.door == "imaps" && s.conn.TLS() == nil {
@@ -212,7 +211,7 @@ func (s *session) fail(err error) {
 // not tell what is missing. err is the store's, or what ended the session before.
 func (s *session) unreadable(err error) {
 	if s.err == nil {
-		s.srv.cfg.Log.Error("imap cannot read a message", "session", s.id, "err", err)
+		s.log().Error("a message cannot be read", "err", err)
 		s.end = "error"
 	}
 	s.fail(err)
@@ -234,15 +233,31 @@ func (s *session) finish() {
 	s.conn.Close()
 	s.releaseOut()
 	s.srv.cfg.Observer.Ended(s.door, s.end)
+	s.logEnd()
+}
+
+// log writes lines of this session. It is made when it is needed, for thousands
+// of sessions sit idle.
+func (s *session) log() *slog.Logger {
+	return s.srv.cfg.Log.With("session", string(s.id), "door", s.door, "remote", s.base.RemoteAddr().String())
+}
+
+// logEnd writes the one line of a session; who did not log in is no news.
+func (s *session) logEnd() {
+	level := slog.LevelInfo
+	if s.login == "" {
+		level = slog.LevelDebug
+	}
 	attrs := []slog.Attr{
-		slog.String("session", string(s.id)), slog.String("door", s.door), slog.String("remote", s.remote.String()),
-		slog.String("login", s.login), slog.Bool("tls", s.tls()), slog.Int("commands", s.commands),
-		slog.Duration("duration", s.srv.cfg.Clock.Now().Sub(s.began)),
+		slog.String("login", s.login), slog.Bool("tls", s.tls()), slog.Int("commands", s.commands), slog.Int("errors", s.bad),
+		slog.Int("bodies", s.bodies), slog.Int("appended", s.appended),
+		slog.Int64("received", s.conn.Received), slog.Int64("sent", s.conn.Sent),
+		slog.Duration("duration", s.srv.cfg.Clock.Now().Sub(s.began)), slog.String("end", s.end),
 	}
 	if s.err != nil && !errors.Is(s.err, io.EOF) {
 		attrs = append(attrs, slog.String("err", s.err.Error()))
 	}
-	s.srv.cfg.Log.LogAttrs(context.Background(), slog.LevelInfo, "imap session", append(attrs, slog.String("end", s.end))...)
+	s.log().LogAttrs(context.Background(), level, "session", attrs...)
 }
 
 func (s *session) tls() bool {

@@ -53,9 +53,11 @@ type Gate struct {
 	networkPace *pace
 	explaining  chan struct{} // slots; see Explain
 
-	mu    sync.Mutex
-	open  int
-	count map[netip.Prefix]int // of addresses and networks, whose lengths differ
+	mu     sync.Mutex
+	told   map[Verdict]time.Time // when each was last in the log
+	untold map[Verdict]int       // how often since
+	open   int
+	count  map[netip.Prefix]int // of addresses and networks, whose lengths differ
 }
 
 // NewGate makes a gate that tells the time by now. Clients that trusted (which
@@ -67,7 +69,7 @@ func NewGate(limits GateLimits, trusted func(netip.Addr) bool, now func() time.T
 	return &Gate{
 		limits: limits, trusted: trusted, now: now, count: make(map[netip.Prefix]int),
 		addressPace: newPace(limits.AddressRate), networkPace: newPace(limits.NetworkRate),
-		explaining: make(chan struct{}, MaxExplained),
+		explaining: make(chan struct{}, MaxExplained), told: make(map[Verdict]time.Time), untold: make(map[Verdict]int),
 	}
 }
 

@@ -1,5 +1,11 @@
 package listen
 
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
 // Verdict is what a Gate says to a client.
 type Verdict int
 
@@ -44,6 +50,26 @@ func (g *Gate) Explain() (done func(), ok bool) {
 	default:
 		return nil, false
 	}
+}
+
+// Log writes a refusal into a session's log: the first of its kind in a minute,
+// with how many there were in between, so that a flood does not fill it; the
+// others at debug level. That there are too many in all is a warning, for then
+// people are refused who have done nothing.
+func (g *Gate) Log(log *slog.Logger, v Verdict) {
+	level, more := slog.LevelDebug, 0
+	g.mu.Lock()
+	if now := g.now(); v != ShuttingDown && now.Sub(g.told[v]) >= time.Minute {
+		level, more = slog.LevelInfo, g.untold[v]
+		g.told[v], g.untold[v] = now, 0
+	} else {
+		g.untold[v]++
+	}
+	g.mu.Unlock()
+	if v == TooMany && level == slog.LevelInfo {
+		level = slog.LevelWarn
+	}
+	log.Log(context.Background(), level, "connection refused", "reason", v.Reason(), "more", more)
 }
 
 // Observer is told how connections come and go, for metrics. Calls come from many

@@ -103,8 +103,9 @@ func (s *session) cmdPass(password string) {
 		s.mistake("USER first")
 		return
 	}
-	who, err := s.srv.backend.Authenticator(s.remote, s.door).Authenticate(s.srv.ctx, user, password)
-	s.loggedIn(who, err)
+	auth := s.authenticator()
+	who, err := auth.Authenticate(s.srv.ctx, user, password)
+	s.loggedIn(auth, "PASS", who, err)
 }
 
 // cmdAuth: RFC 5034 section 4.
@@ -130,7 +131,7 @@ func (s *session) cmdAuth(arg string) {
 			return
 		}
 	}
-	auth := s.srv.backend.Authenticator(s.remote, s.door)
+	auth := s.authenticator()
 	ex, err := s.srv.cfg.SASL.Begin(s.srv.ctx, mech, auth, s.conn.TLS())
 	if err != nil {
 		s.err("[AUTH] No such mechanism here")
@@ -156,13 +157,21 @@ func (s *session) cmdAuth(arg string) {
 		s.lost(gone)
 		return
 	}
-	s.loggedIn(who, err)
+	s.loggedIn(auth, strings.ToUpper(mech), who, err)
+}
+
+func (s *session) authenticator() *sasl.Named {
+	return &sasl.Named{Authenticator: s.srv.backend.Authenticator(s.remote, s.door)}
 }
 
 // loggedIn ends a login. Response codes: RFC 2449 section 8, RFC 3206.
-func (s *session) loggedIn(who sasl.Identity, err error) {
+func (s *session) loggedIn(auth *sasl.Named, mech string, who sasl.Identity, err error) {
+	if err != nil {
+		auth.LogFailure(s.log(), mech, err)
+	}
 	switch {
 	case err == nil:
+		s.log().Debug("logged in", "login", who.Login, "mechanism", mech)
 		s.open(who)
 		return
 	case errors.Is(err, sasl.ErrCancelled):
@@ -176,7 +185,6 @@ func (s *session) loggedIn(who sasl.Identity, err error) {
 	case errors.Is(err, sasl.ErrCredentials), errors.Is(err, sasl.ErrAuthzid):
 		s.err("[AUTH] Wrong user name or password")
 	default:
-		s.srv.cfg.Log.Error("pop3 login", "session", string(s.id), "err", err)
 		s.err("[SYS/TEMP] Cannot check the login now")
 	}
 	if s.attempts++; s.attempts >= s.srv.cfg.AuthAttempts {
@@ -186,6 +194,7 @@ func (s *session) loggedIn(who sasl.Identity, err error) {
 
 // open enters the transaction state: the lock, and INBOX as it is now.
 func (s *session) open(who sasl.Identity) {
+	s.login = who.Login
 	account, err := s.srv.backend.Account(s.srv.ctx, who.Account)
 	if err != nil {
 		s.failed("open the account", err)
@@ -201,17 +210,18 @@ func (s *session) open(who sasl.Identity) {
 	if !ok {
 		box.Close()
 		account.Release()
+		s.log().Info("login refused", "login", who.Login, "reason", "mailbox in use")
 		s.err("[IN-USE] Another session has the mailbox")
 		return
 	}
 	s.account, s.box, s.unlock, s.snap = account, box, unlock, box.Snapshot()
-	s.login, s.deleted = who.Login, make(map[int]bool)
+	s.deleted = make(map[int]bool)
 	s.pass.Known()
 	s.conn.ReadTimeout = autologout
 	s.ok("%d messages", s.snap.Len())
 }
 
 func (s *session) failed(what string, err error) {
-	s.srv.cfg.Log.Error("pop3: "+what, "session", string(s.id), "login", s.login, "err", err)
+	s.log().Error("cannot "+what, "login", s.login, "err", err)
 	s.err("[SYS/TEMP] Try again later")
 }

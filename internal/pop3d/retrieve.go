@@ -63,7 +63,7 @@ func (s *session) copy(in io.Reader, st *stuffer) bool {
 			break
 		}
 		if err != nil {
-			s.srv.cfg.Log.Error("pop3: read a message", "session", string(s.id), "login", s.login, "err", err)
+			s.log().Error("a message cannot be read", "login", s.login, "err", err)
 			s.conn.Close()
 			s.over = "error"
 			return false

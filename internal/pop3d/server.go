@@ -115,7 +115,7 @@ func (s *Server) Serve(l net.Listener) error {
 		}
 		// Out of file descriptors, most likely: wait a little.
 		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
-		s.cfg.Log.Warn("pop3 accept failed", "err", err, "retry", delay)
+		s.cfg.Log.Warn("accept failed", "door", "pop3", "err", err, "wait", delay)
 		select {
 		case <-time.After(delay):
 		case <-s.ctx.Done():

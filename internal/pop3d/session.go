@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -30,6 +31,7 @@ type session struct {
 	conn     *wire.Conn
 	id       id.ID
 	remote   netip.Addr
+	peer     string // the remote with its port
 	door     string
 	implicit bool
 	began    time.Time
@@ -51,11 +53,12 @@ type session struct {
 	snap    *mailbox.Snapshot
 	deleted map[int]bool // positions in snap
 	sent    int          // messages retrieved
+	gone    int          // messages removed at QUIT
 }
 
 func newSession(srv *Server, c net.Conn, remote netip.Addr) *session {
 	now := time.Now()
-	s := &session{srv: srv, conn: wire.New(c, loginTimeout, writeTimeout), id: id.New(now), remote: remote, door: "pop3", began: now}
+	s := &session{srv: srv, conn: wire.New(c, loginTimeout, writeTimeout), id: id.New(now), remote: remote, peer: c.RemoteAddr().String(), door: "pop3", began: now}
 	if _, ok := c.(interface{ HandshakeContext(context.Context) error }); ok {
 		s.implicit, s.door = true, "pop3s"
 	}
@@ -83,15 +86,12 @@ func (s *session) readLine() ([]byte, error) {
 func (s *session) turnAway(v listen.Verdict) {
 	defer s.conn.Close()
 	s.srv.cfg.Observer.Refused(s.door, v.Reason())
-	log := s.srv.cfg.Log.With("session", string(s.id), "door", s.door, "client", s.remote.String(), "reason", v.Reason())
+	s.srv.gate.Log(s.log(), v)
 	done, ok := s.srv.gate.Explain()
 	if !ok {
-		// A flood must not fill the log either; it is counted.
-		log.Debug("connection cut off")
 		return
 	}
 	defer done()
-	log.Info("connection refused")
 	const patience = 5 * time.Second
 	s.conn.ReadTimeout, s.conn.WriteTimeout = patience, patience
 	if s.implicit && s.conn.TLS() == nil {
@@ -166,8 +166,22 @@ func (s *session) end() {
 	}
 	s.conn.Close()
 	s.srv.cfg.Observer.Ended(s.door, s.over)
-	s.srv.cfg.Log.Info("pop3 session", "session", string(s.id), "door", s.door, "client", s.remote.String(),
-		"login", s.login, "retrieved", s.sent, "end", s.over, "took", time.Since(s.began).Round(time.Millisecond))
+	s.logEnd()
+}
+
+// log writes lines of this session.
+func (s *session) log() *slog.Logger {
+	return s.srv.cfg.Log.With("session", string(s.id), "door", s.door, "remote", s.peer)
+}
+
+// logEnd writes the one line of a session; who did not log in is no news.
+func (s *session) logEnd() {
+	level := slog.LevelInfo
+	if s.login == "" {
+		level = slog.LevelDebug
+	}
+	s.log().Log(context.Background(), level, "session", "login", s.login, "tls", s.conn.TLS() != nil, "commands", s.commands, "errors", s.errors,
+		"retrieved", s.sent, "deleted", s.gone, "received", s.conn.Received, "sent", s.conn.Sent, "duration", time.Since(s.began), "end", s.over)
 }
 
 // giveBack lets another session have the mailbox.

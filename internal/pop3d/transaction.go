@@ -117,10 +117,11 @@ func (s *session) cmdQuit(string) {
 		}
 	}
 	if _, err := s.box.Expunge(s.srv.ctx, uids, true); err != nil {
-		s.srv.cfg.Log.Error("pop3: expunge", "session", string(s.id), "err", err)
+		s.log().Error("deleted messages not removed", "login", s.login, "err", err)
 		s.err("[SYS/TEMP] Some deleted messages not removed")
 		return
 	}
+	s.gone = len(s.deleted)
 	s.ok("Bye")
 }
 

@@ -24,14 +24,12 @@ func (c *Config) trusts(a netip.Addr) bool {
 // turnAway answers a client that is one too many.
 func (s *Server) turnAway(ses *session, v listen.Verdict) {
 	s.cfg.Observer.Refused(s.cfg.Door, v.Reason())
+	s.gate.Log(ses.log, v)
 	done, ok := s.gate.Explain()
 	if !ok {
-		// A flood must not fill the log either; it is counted.
-		ses.log.Debug("connection cut off", "reason", v.Reason())
 		return
 	}
 	defer done()
-	ses.log.Info("connection refused", "reason", v.Reason())
 	const patience = 5 * time.Second
 	ses.conn.ReadTimeout, ses.conn.WriteTimeout = patience, patience
 	if s.cfg.ImplicitTLS && ses.conn.StartTLS(s.cfg.TLS) != nil {

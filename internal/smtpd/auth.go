@@ -24,16 +24,19 @@ func (s *session) cmdAUTH(arg string) {
 		return
 	}
 	mech := strings.ToUpper(fields[0])
-	who, err := s.login(mech, fields[1:])
+	auth := &sasl.Named{Authenticator: s.srv.handler.Authenticator(s.remote.Addr(), s.srv.cfg.Door)}
+	who, err := s.login(auth, mech, fields[1:])
 	if s.over != "" {
 		return
 	}
 	s.srv.cfg.Observer.Login(s.srv.cfg.Door, mech, err)
 	if err != nil {
-		s.loginFailed(mech, err)
+		auth.LogFailure(s.log, mech, err)
+		s.loginFailed(err)
 		return
 	}
 	s.who = who
+	s.log.Debug("logged in", "login", who.Login, "mechanism", mech)
 	s.reply(235, enhanced(2, 7, 0), "Authentication succeeded")
 }
 
@@ -60,8 +63,7 @@ func (s *session) authAllowed() bool {
 }
 
 // login carries out the exchange.
-func (s *session) login(mech string, initial []string) (sasl.Identity, error) {
-	auth := s.srv.handler.Authenticator(s.remote.Addr(), s.srv.cfg.Door)
+func (s *session) login(auth sasl.Authenticator, mech string, initial []string) (sasl.Identity, error) {
 	exchange, err := s.srv.cfg.SASL.Begin(s.srv.ctx, mech, auth, s.conn.TLS())
 	if err != nil {
 		return sasl.Identity{}, err
@@ -88,9 +90,8 @@ func (s *session) challenge(challenge []byte) ([]byte, error) {
 	return sasl.Decode(line)
 }
 
-func (s *session) loginFailed(mech string, err error) {
+func (s *session) loginFailed(err error) {
 	refusal := loginRefusal(err)
-	s.log.Info("login failed", "mechanism", mech, "err", err)
 	if refusal.Code == 535 || refusal.Code == 501 {
 		s.authFailures++
 	}

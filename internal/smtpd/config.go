@@ -178,12 +178,13 @@ type Observer interface {
 
 // Summary is a session in figures.
 type Summary struct {
-	Commands int
-	Errors   int   // 4yz and 5yz replies
-	Messages int   // accepted
-	Octets   int64 // of accepted messages
-	Duration time.Duration
-	End      string // why it ended: "quit", "closed", "timeout", "shutdown" …
+	Commands     int
+	Errors       int   // 4yz and 5yz replies
+	Transactions int   // begun with MAIL
+	Messages     int   // accepted
+	Octets       int64 // of accepted messages
+	Duration     time.Duration
+	End          string // why it ended: "quit", "closed", "timeout", "shutdown" …
 }
 
 // ErrServerClosed is what Serve returns after Shutdown.

@@ -21,6 +21,7 @@ func (s *session) cmdMAIL(arg string) {
 		s.badMailing(err, "MAIL FROM:<address>", 7)
 		return
 	}
+	s.sum.Transactions++
 	now := s.srv.cfg.Clock.Now()
 	env := &envelope.Envelope{
 		ID: id.New(now), Tenant: envelope.MainTenant, Stream: envelope.Person, From: m.Path, Received: now,

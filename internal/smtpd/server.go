@@ -77,7 +77,7 @@ func (s *Server) Serve(l net.Listener) error {
 			}
 			// No file descriptors, or a client that was gone already: wait, go on.
 			wait = min(max(2*wait, 5*time.Millisecond), time.Second)
-			s.cfg.Log.Warn("accept", "door", s.cfg.Door, "err", err, "wait", wait)
+			s.cfg.Log.Warn("accept failed", "door", s.cfg.Door, "err", err, "wait", wait)
 			if !s.sleep(wait) {
 				return ErrServerClosed
 			}

@@ -60,10 +60,14 @@ type session struct {
 func newSession(s *Server, conn net.Conn) *session {
 	now := s.cfg.Clock.Now()
 	sid := id.New(now)
-	return &session{
-		srv: s, raw: conn, conn: s.newWire(conn), id: sid, began: now,
-		log: s.cfg.Log.With("session", string(sid), "door", s.cfg.Door),
-	}
+	ses := &session{srv: s, raw: conn, conn: s.newWire(conn), id: sid, began: now}
+	ses.log = ses.newLog()
+	return ses
+}
+
+// newLog makes the log of a session whose client is not known yet.
+func (s *session) newLog() *slog.Logger {
+	return s.srv.cfg.Log.With("session", string(s.id), "door", s.srv.cfg.Door)
 }
 
 func (s *session) setRemote(addr net.Addr) {
@@ -143,9 +147,23 @@ func (s *session) finish() {
 	s.sum.Duration = s.srv.cfg.Clock.Now().Sub(s.began)
 	s.sum.End = s.over
 	s.srv.cfg.Observer.Closed(s.srv.cfg.Door, s.sum)
-	s.log.Info("session", "helo", s.helo, "login", s.who.Login, "tls", tlsName(s.conn.TLS()),
-		"commands", s.sum.Commands, "errors", s.sum.Errors, "messages", s.sum.Messages, "octets", s.sum.Octets,
+	s.log.Log(s.srv.ctx, s.level(), "session", "helo", s.helo, "login", s.who.Login, "tls", tlsName(s.conn.TLS()),
+		"commands", s.sum.Commands, "errors", s.sum.Errors, "transactions", s.sum.Transactions, "messages", s.sum.Messages, "octets", s.sum.Octets,
 		"duration", s.sum.Duration, "end", s.over)
+}
+
+// level is that of the session's line in the log. Who neither sent mail nor logged
+// in is no news, but when we hung up mail may have been lost.
+func (s *session) level() slog.Level {
+	if s.sum.Transactions > 0 || s.who.Account != 0 {
+		return slog.LevelInfo
+	}
+	switch s.over {
+	case "quit", "closed", "timeout", "shutdown", "handshake", // probes of all kinds
+		"not SMTP", "unknown commands", "flood", "logins":
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
 }
 
 // handshake begins TLS as server.
@@ -154,7 +172,7 @@ func (s *session) handshake() error {
 	defer func() { s.conn.ReadTimeout = s.srv.cfg.Timeouts.Command }()
 	err := s.conn.StartTLS(s.srv.cfg.TLS)
 	if err != nil {
-		s.log.Info("TLS handshake failed", "err", err)
+		s.log.Debug("TLS handshake failed", "err", err)
 	}
 	return err
 }

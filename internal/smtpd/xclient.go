@@ -52,8 +52,9 @@ func (s *session) cmdXCLIENT(arg string) {
 	s.helo, s.extended, s.who, s.clientName = c.helo, c.extended, c.who, c.name
 	if c.addressed {
 		s.setClient(netip.AddrPortFrom(c.addr, c.port))
+		s.log = s.newLog().With("remote", s.remote.String(), "proxy", s.peer.String())
 	}
-	s.log.Info("client by XCLIENT", "client", s.remote.String(), "name", c.name, "helo", c.helo, "login", c.who.Login, "dest", c.dest.String())
+	s.log.Debug("client by XCLIENT", "name", c.name, "helo", c.helo, "login", c.who.Login, "dest", c.dest.String())
 	s.greet()
 }
 

@@ -189,7 +189,7 @@ func (c *STSCache) failedLately(domain, id string) *Problem {
 }
 
 func (c *STSCache) fail(domain, id string, p *Problem) {
-	c.opt.Log.Warn("MTA-STS policy not fetched", "domain", domain, "reason", p.Reason)
+	c.opt.Log.Info("MTA-STS policy not fetched", "domain", domain, "reason", p.Reason)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.failed) >= maxFailed {

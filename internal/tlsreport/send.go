@@ -162,7 +162,7 @@ func (s *Sender) everywhere(ctx context.Context, t task, record *tlsrpt.Record, 
 			return
 		}
 		if err := do(); err != nil {
-			s.opt.Log.Warn("report on TLS not sent", "domain", t.domain, "to", place, "err", err)
+			s.opt.Log.Info("report on TLS not sent", "domain", t.domain, "to", place, "err", err)
 			all = false
 			return
 		}
@@ -251,7 +251,7 @@ func (s *Sender) state(ctx context.Context, t task) (*sending, error) {
 func (s *Sender) later(ctx context.Context, t task, state *sending) error {
 	now := s.opt.Clock.Now()
 	if now.Sub(t.due()) > giveUp {
-		s.opt.Log.Warn("report on TLS given up", "domain", t.domain, "day", t.day)
+		s.opt.Log.Info("report on TLS given up", "domain", t.domain, "day", t.day)
 		return s.forget(ctx, t)
 	}
 	state.Next = now.Add(firstRetry << min(state.Tries, 6))

@@ -54,6 +54,9 @@ type Conn struct {
 	ReadTimeout, WriteTimeout time.Duration
 	// CRLFOnly makes a line that ends with a bare LF an error, ErrBareLF.
 	CRLFOnly bool
+	// Received and Sent count octets, those of TLS not included. They belong to the
+	// goroutine that reads and the one that writes.
+	Received, Sent int64
 	// ReadBy is when all waiting for input ends, however it drips in; zero is never.
 	ReadBy time.Time
 }
@@ -91,6 +94,7 @@ func (r deadlineReader) Read(p []byte) (int, error) {
 		return 0, ErrInterrupted
 	}
 	n, err := r.c.conn.Read(p)
+	r.c.Received += int64(n)
 	if err != nil && r.c.interrupted.Load() {
 		err = ErrInterrupted
 	}
@@ -117,7 +121,9 @@ func (w deadlineWriter) Write(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	return w.c.conn.Write(p)
+	n, err := w.c.conn.Write(p)
+	w.c.Sent += int64(n)
+	return n, err
 }
 
 // ReadLine reads a line of at most max bytes, its end not counted, and returns

@@ -1,0 +1,43 @@
+package pop3d
+
+import (
+	"log/slog"
+	"testing"
+
+	"posthouse/internal/logtest"
+)
+
+// A connection without a login is no news; a session is one line, a failed login
+// another, both with the session's id.
+func TestLog(t *testing.T) {
+	var log logtest.Log
+	h := newHouse(t, func(c *Config) { c.Log = log.Logger() }, simple, simple)
+	h.dial().hangUp()
+	h.dial().talk("C: CAPA\nS: +OK ~\nC: QUIT")
+	c := h.dial()
+	c.talk("C: USER mallory\nS: +OK ~\nC: PASS guess\nS: -ERR ~\nC: USER alice\nS: +OK ~\nC: PASS " + password + "\nS: +OK ~")
+	c.fetch("RETR 1")
+	second := h.dial()
+	second.talk("C: USER alice\nS: +OK ~\nC: PASS " + password + "\nS: -ERR [IN-USE] ~")
+	c.talk("C: DELE 2\nS: +OK ~\nC: QUIT\nS: +OK ~")
+	c.closed()
+	h.srv.Shutdown(t.Context())
+	lines := log.Lines(slog.LevelInfo)
+	var said []string
+	sessions := map[any]int{}
+	for _, l := range lines {
+		said = append(said, l.Level+" "+l.Message)
+		sessions[l.Attrs["session"]]++
+	}
+	if len(lines) != 4 || len(sessions) != 2 || said[0] != "INFO login failed" || said[1] != "INFO login refused" {
+		t.Fatalf("%q", said)
+	}
+	if failed := lines[0].Attrs; failed["login"] != "mallory" || failed["mechanism"] != "PASS" {
+		t.Errorf("%v", failed)
+	}
+	for key, want := range map[string]any{"door": "pop3", "login": "alice", "end": "quit", "retrieved": 1.0, "deleted": 1.0, "commands": 7.0} {
+		if got := lines[2].Attrs[key]; got != want {
+			t.Errorf("%s is %v, want %v", key, got, want)
+		}
+	}
+}

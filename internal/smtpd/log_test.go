@@ -1,0 +1,62 @@
+package smtpd
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+
+	"posthouse/internal/logtest"
+)
+
+// Probes are no news; a session with mail or a login is one line, a failed login
+// another, both with the session's id.
+func TestLog(t *testing.T) {
+	var log logtest.Log
+	seen := newWatcher()
+	srv, addr := serve(t, Config{Log: log.Logger(), OfferAuth: true, AllowPlaintextAuth: true, Observer: seen}, &house{})
+	for _, probe := range []string{"", "QUIT", "NOOP\r\nQUIT", "GET / HTTP/1.1", "\x16\x03\x01"} {
+		p := dial(t, addr)
+		if probe != "" {
+			p.send(probe + "\r\n")
+		}
+		p.conn.Close()
+		<-seen.ends
+	}
+	if lines := log.Lines(slog.LevelInfo); len(lines) > 0 {
+		t.Errorf("probes: %v", lines)
+	}
+	p := dial(t, addr)
+	p.do("EHLO x", "250")
+	p.do("AUTH PLAIN AG1hbGxvcnkAZ3Vlc3M=", "535")
+	p.do("MAIL FROM:<>", "250")
+	p.do("RCPT TO:<bob@example.test>", "250")
+	p.do("BDAT 0 LAST", "250")
+	p.do("QUIT", "221")
+	<-seen.ends
+	p = dial(t, addr)
+	p.do("MAIL FROM:<>\r\nEHLO x\r\nNOOP", "503") // out of step: mail may be lost
+	<-seen.ends
+	if err := srv.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	lines := log.Lines(slog.LevelInfo)
+	for _, l := range lines {
+		said = append(said, l.Level+" "+l.Message)
+	}
+	if strings.Join(said, ", ") != "INFO login failed, INFO session, INFO session" {
+		t.Fatalf("%q", said)
+	}
+	failed, session := lines[0].Attrs, lines[1].Attrs
+	if failed["login"] != "mallory" || failed["mechanism"] != "PLAIN" || failed["session"] != session["session"] || failed["remote"] != session["remote"] {
+		t.Errorf("%v, %v", failed, session)
+	}
+	for key, want := range map[string]any{"transactions": 1.0, "messages": 1.0, "errors": 1.0, "end": "quit", "helo": "x"} {
+		if session[key] != want {
+			t.Errorf("%s is %v, want %v", key, session[key], want)
+		}
+	}
+	if lines[2].Attrs["end"] != "out of step" {
+		t.Errorf("%v", lines[2])
+	}
+}
