@@ -107,6 +107,7 @@ type item struct {
 
 func (f *fetcher) run(spans []span) error {
 	f.taken, f.now = f.s.sel.view, f.s.sel.latest()
+	f.s.announceKeywords() // also where the view may not move
 	if !f.summary && !f.body {
 		f.runIndex(spans)
 		return nil
@@ -261,6 +262,7 @@ func (f *fetcher) refresh(batch []item) {
 	if f.now == f.taken {
 		return
 	}
+	f.s.announceKeywords()
 	for i := range batch {
 		if e, ok := entryNow(f.now, batch[i].pos, batch[i].entry.UID); ok {
 			batch[i].entry = e
@@ -295,10 +297,11 @@ func (f *fetcher) markSeen(batch []item) error {
 	if err != nil {
 		return err
 	}
-	f.refresh(batch)
 	// The responses to come carry these flags; what else changed is told now. The
-	// view only moves when nothing was expunged, so positions stay.
+	// view only moves when nothing was expunged, so positions stay. The entries
+	// must be no older than what is told here: nothing corrects them later.
 	s.update(false, &own{modseq: res.ModSeq})
+	f.refresh(batch)
 	return nil
 }
 

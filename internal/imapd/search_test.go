@@ -186,7 +186,8 @@ func TestCondstore(t *testing.T) {
 	`)
 }
 
-// A silent STORE is silent about itself, not about what others did meanwhile.
+// A silent STORE is silent about itself, not about what others did meanwhile; what
+// is told then has both, so that a client need not guess which came first.
 func TestSilentStoreTellsOthersChanges(t *testing.T) {
 	h := newHouse(t)
 	a, b := h.login("INBOX"), h.login("INBOX")
@@ -195,7 +196,7 @@ func TestSilentStoreTellsOthersChanges(t *testing.T) {
 	a.ok(`STORE 1 +FLAGS (\Flagged)`)
 	b.talk(`
 		C: a STORE 1 +FLAGS.SILENT (\Seen)
-		S: * 1 FETCH (FLAGS (\Flagged))
+		S: * 1 FETCH (FLAGS (\Flagged \Seen))
 		S: a OK ~
 		C: b STORE 1 FLAGS.SILENT (\Draft)
 		S: b OK ~

@@ -32,7 +32,8 @@ const (
 	writeTimeout  = 2 * time.Minute
 )
 
-// maxBad is how many bad commands end a session, before and after login.
+// maxBad is how many bad commands end a session: one after another after login,
+// all together before.
 const (
 	maxBadStranger = 5
 	maxBad         = 20
@@ -340,6 +341,9 @@ func (s *session) answer(cmd command, text string, err error) {
 	case err == nil:
 		if text == "" || strings.HasSuffix(text, "] ") {
 			text += s.name + " completed"
+		}
+		if s.state != notAuthenticated {
+			s.bad = 0
 		}
 		s.tagged("OK " + text)
 	case errors.As(err, &syntax):

@@ -147,6 +147,23 @@ func TestBadCommands(t *testing.T) {
 	c.closed()
 }
 
+// Who also gives good commands may make mistakes for as long as he likes.
+func TestMistakesInARow(t *testing.T) {
+	h := newHouse(t)
+	c := h.login("")
+	for range 3 * maxBad {
+		if _, tagged := c.do("NOSUCH"); !strings.HasPrefix(tagged, "BAD ") {
+			t.Fatal(tagged)
+		}
+		c.ok("NOOP")
+	}
+	for range maxBad {
+		c.do("NOSUCH")
+	}
+	c.talk("S: * BYE Too many bad commands")
+	c.closed()
+}
+
 func TestPipelining(t *testing.T) {
 	h := newHouse(t)
 	c := h.dial()

@@ -20,10 +20,8 @@ func (s *session) store(p *imap.Parser, uid bool) (string, error) {
 	if req.HasUnchangedSince {
 		s.enableCondstore()
 	}
-	s.update(false, nil) // so that the view is the mailbox, if it can be
-	if s.state != inMailbox {
-		return "", errAnswered
-	}
+	// What others changed is told after the change, not before: a client could not
+	// know whether flags that come during a silent STORE have its own in them.
 	spans, err := s.resolve(req.Set, uid)
 	if err != nil || len(spans) == 0 {
 		return "", err
