@@ -46,6 +46,9 @@ func TestQueueOperators(t *testing.T) {
 	awaitTrue(t, "the site is found dead", func() bool {
 		return strings.Contains(h.Run("", "queue", "sites"), "connection refused")
 	})
+	if _, errs, err := h.TryRun("", "queue", "list", "--limit", "-1"); err == nil {
+		t.Errorf("a list of less than nothing: %s", errs)
+	}
 	if list := h.queue("--domain", "d1.test"); len(list) != 4 || list[0].Source != "main" {
 		t.Errorf("%+v", list)
 	}
@@ -69,6 +72,16 @@ func TestQueueOperators(t *testing.T) {
 	}
 	if out := h.Run("", "queue", "show", untried); !strings.Contains(out, "nothing goes to its mail hosts") || !strings.Contains(out, "until") {
 		t.Errorf("show: %s", out)
+	}
+	// The 250 of the transfer and the log name messages, not entries.
+	message, _, _ := strings.Cut(untried, ".")
+	if out := h.Run("", "queue", "show", message); !strings.Contains(out, "entry    "+untried+"\n") {
+		t.Errorf("show of a message: %s", out)
+	}
+	for _, none := range []string{strings.Repeat("0", len(message)), message + ".7", "x"} {
+		if _, errs, err := h.TryRun("", "queue", "show", none); err == nil || errs != "posthouse: "+none+": no such entry in the queue\n" {
+			t.Errorf("show of nothing: %v %s", err, errs)
+		}
 	}
 	h.Run("", "queue", "suspend", "--domain", "D0.test", "--why", "a try")
 	if _, errs, err := h.TryRun("", "queue", "resume", "--domain", "d9.test"); err == nil || !strings.Contains(errs, "not suspended") {

@@ -17,9 +17,13 @@ func (h *House) Queue(ctx context.Context, sel queue.Selector, page queue.Page) 
 	return list, err
 }
 
-// QueueEntry shows one entry with its history.
+// QueueEntry shows one entry with its history; ErrNotFound.
 func (h *House) QueueEntry(ctx context.Context, entry string) (queue.Entry, error) {
-	return h.Queues.Show(ctx, entry)
+	e, err := h.Queues.Show(ctx, entry)
+	if errors.Is(err, queue.ErrNotFound) {
+		return e, fmt.Errorf("%s: no such entry in the queue%w", entry, quiet{ErrNotFound})
+	}
+	return e, err
 }
 
 // QueueDo acts on queue entries.
@@ -55,7 +59,7 @@ func (h *House) QueueSuspend(ctx context.Context, s queue.Suspension) error {
 func (h *House) QueueResume(ctx context.Context, s queue.Suspension) error {
 	was, err := h.Queues.Resume(ctx, s)
 	if err == nil && !was {
-		return fmt.Errorf("%s%s is not suspended: %w", s.Domain, s.Site, ErrNotFound)
+		return fmt.Errorf("%s%s is not suspended%w", s.Domain, s.Site, quiet{ErrNotFound})
 	}
 	return invalid(err)
 }

@@ -21,7 +21,7 @@ func (a *app) queueCommand() *cobra.Command {
 	}
 	return group("queue", "Mail that waits for its next host",
 		a.queueListCommand(),
-		a.listFlags(&cobra.Command{Use: "show ID", Short: "Show one entry, what it waits for and its attempts", Args: args(cobra.ExactArgs(1)), RunE: a.queueShow}),
+		a.listFlags(&cobra.Command{Use: "show ID", Short: "Show an entry, or all of a message: what it waits for, and its attempts", Args: args(cobra.ExactArgs(1)), RunE: a.queueShow}),
 		a.explainCommand(),
 		a.listFlags(&cobra.Command{Use: "sites", Short: "Show the traffic with each set of mail hosts", Args: args(cobra.NoArgs), RunE: a.queueSites}),
 		change(admin.QueueRetry, "Try entries now"),
@@ -125,6 +125,9 @@ func (a *app) queueListCommand() *cobra.Command {
 			if err := checkSelector(&sel); err != nil {
 				return err
 			}
+			if limit < 0 {
+				return usageError{fmt.Errorf("--limit %d is less than none", limit)}
+			}
 			return a.withAPI(c, func(api admin.API) error { return a.queueList(c, api, sel, limit) })
 		}})
 	selectors(c, &sel)
@@ -158,33 +161,6 @@ func (a *app) queueList(c *cobra.Command, api admin.API, sel queue.Selector, lim
 		}
 		page.After = entries[len(entries)-1].ID
 	}
-}
-
-func (a *app) queueShow(c *cobra.Command, args []string) error {
-	return a.withAPI(c, func(api admin.API) error {
-		e, err := api.QueueEntry(c.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		if a.json {
-			return a.printJSON(e)
-		}
-		why := e.Why
-		if !e.Until.IsZero() {
-			why += ", until " + timeText(e.Until)
-		}
-		fmt.Fprintf(a.Out, "entry    %s\nmessage  %s\nfrom     <%s>\nto       <%s>\nsize     %s\nstate    %s\nwhy      %s\ncreated  %s\nnext     %s\nexpires  %s\npriority %s\n",
-			e.ID, e.Message, e.From, e.To, bytesText(e.Size), e.State, why, timeText(e.Created), timeText(e.Next), timeText(e.Expires), e.Priority)
-		for _, f := range [][2]string{{"site", e.Site}, {"source", e.Source}, {"via", e.Via}, {"last", e.Last}, {"hint", e.Hint}} {
-			if f[1] != "" {
-				fmt.Fprintf(a.Out, "%-8s %s\n", f[0], f[1])
-			}
-		}
-		for _, t := range e.History {
-			fmt.Fprintf(a.Out, "tried    %s  %s  %s\n", timeText(t.At), t.Host, t.Result)
-		}
-		return nil
-	})
 }
 
 func (a *app) queueSites(c *cobra.Command, _ []string) error {
