@@ -64,8 +64,7 @@ func (d *dialogue) run(c *Case) error {
 }
 
 func (d *dialogue) dial() error {
-	dialer := net.Dialer{Timeout: d.target.timeout()}
-	conn, err := dialer.DialContext(d.ctx, "tcp", d.target.Addr[d.listener])
+	conn, err := d.target.dial(d.ctx, d.target.Addr[d.listener])
 	if err != nil {
 		return err
 	}

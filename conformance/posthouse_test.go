@@ -4,6 +4,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"posthouse/conformance"
 	"posthouse/e2e"
@@ -89,8 +90,9 @@ func house(t *testing.T) *conformance.Target {
 		Addr: map[string]string{
 			"mx": h.Addr["smtp"], "submission": h.Addr["submission"], "submissions": h.Addr["submissions"], "lmtp": h.Addr["lmtp"],
 		},
-		IMAP: "imaps://" + h.Addr["imaps"],
-		User: alice, Pass: e2e.Password, Local: bob, Third: carol,
+		IMAP:    "imaps://" + h.Addr["imaps"],
+		Timeout: time.Minute, // however slow the machine
+		User:    alice, Pass: e2e.Password, Local: bob, Third: carol,
 		Unknown: "no-such-user@example.test", Remote: "someone@elsewhere.test",
 	}
 }

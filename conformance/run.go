@@ -34,8 +34,8 @@ type Result struct {
 	Unchecked bool `json:"unchecked,omitempty"`
 }
 
-// caseTimeout bounds one case.
-const caseTimeout = time.Minute
+// caseTimeouts bounds one case: so many times what a reply may take.
+const caseTimeouts = 6
 
 // Run runs cases on every listener they are for and the target has, at most
 // parallel at a time. The results are in the order of the cases. The error is
@@ -83,7 +83,7 @@ func (t *Target) runCase(ctx context.Context, c *Case, listener string, announce
 			return r
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, caseTimeout)
+	ctx, cancel := context.WithTimeout(ctx, caseTimeouts*t.timeout())
 	defer cancel()
 	d := t.dialogue(ctx, listener)
 	began := time.Now()

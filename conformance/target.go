@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -30,6 +31,17 @@ type Target struct {
 	Settle  time.Duration // until no more deliveries are expected
 	// Known is the name of the server in notes: its known differences are no failures.
 	Known string
+
+	// dialer connects; nil is net.Dialer's way.
+	dialer func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+func (t *Target) dial(ctx context.Context, addr string) (net.Conn, error) {
+	if t.dialer != nil {
+		return t.dialer(ctx, "tcp", addr)
+	}
+	d := net.Dialer{Timeout: t.timeout()}
+	return d.DialContext(ctx, "tcp", addr)
 }
 
 // variables that cases may use; see vars.

@@ -13,7 +13,7 @@ import (
 )
 
 // clientTimeout bounds everything that a test client waits for.
-const clientTimeout = 30 * time.Second
+const clientTimeout = 2 * time.Minute
 
 // SMTP is a plain SMTP client.
 type SMTP struct {

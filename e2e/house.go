@@ -168,7 +168,7 @@ func (h *House) Start() {
 	h.mu.Lock()
 	h.cmd, h.log = cmd, log
 	h.mu.Unlock()
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(clientTimeout)
 	for {
 		if res, err := http.Get("http://" + h.Addr["http"] + "/readyz"); err == nil {
 			res.Body.Close()

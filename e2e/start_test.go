@@ -189,7 +189,7 @@ func TestDrain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	conn.SetDeadline(time.Now().Add(clientTimeout))
 	c := textproto.NewConn(conn)
 	if _, _, err := c.ReadResponse(220); err != nil {
 		t.Fatal(err)
@@ -232,7 +232,7 @@ func TestSystemdNotified(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	l.SetReadDeadline(time.Now().Add(30 * time.Second))
+	l.SetReadDeadline(time.Now().Add(clientTimeout))
 	t.Setenv("NOTIFY_SOCKET", socket)
 	h := NewHouse(t, "127.0.0.1", "mx.example.test", "")
 	h.Start()

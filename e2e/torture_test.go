@@ -311,7 +311,7 @@ func checkMailbox(t *testing.T, h *House, l *ledger, account string) {
 // elsewhere must have arrived there; twice only where a kill can explain it.
 func checkRelayed(t *testing.T, h *House, l *ledger, sink *Sink, kills int) {
 	t.Helper()
-	deadline := time.Now().Add(90 * time.Second)
+	deadline := time.Now().Add(clientTimeout)
 	for {
 		var entries []struct{ ID string }
 		if err := json.Unmarshal([]byte(h.Run("", "queue", "list", "--json")), &entries); err != nil {

@@ -76,7 +76,7 @@ func (h *house) turnedAway(script string) {
 	conn, err := net.Dial("tcp", h.addr)
 	must(h.t, err)
 	defer conn.Close()
-	must(h.t, conn.SetDeadline(time.Now().Add(30*time.Second)))
+	must(h.t, conn.SetDeadline(time.Now().Add(2*time.Minute)))
 	c := &client{h.t, conn, bufio.NewReader(conn)}
 	c.talk(script)
 	c.closed()

@@ -79,7 +79,7 @@ func TestIdleMemory(t *testing.T) {
 		c, err := net.Dial("tcp", h.addr)
 		must(t, err)
 		conns = append(conns, c)
-		must(t, c.SetDeadline(time.Now().Add(time.Minute)))
+		must(t, c.SetDeadline(time.Now().Add(2*time.Minute)))
 		_, err = io.WriteString(c, "a LOGIN alice secret\r\nb SELECT INBOX\r\nf FETCH 1:* (ENVELOPE)\r\nc IDLE\r\n")
 		must(t, err)
 		r := bufio.NewReader(c)
@@ -125,6 +125,6 @@ func TestIdleIsPrompt(t *testing.T) {
 	must(t, err)
 	_, err = acct.Append(context.Background(), "INBOX", in, mailbox.Flagged, nil, now)
 	must(t, err)
-	must(t, b.c.SetReadDeadline(time.Now().Add(2*time.Second)))
+	must(t, b.c.SetReadDeadline(time.Now().Add(30*time.Second)))
 	b.talk("S: * 1 EXISTS")
 }

@@ -131,7 +131,7 @@ func crashChild(dir string) {
 	counts := refs.New(bodies)
 	s, err := Open(db, bodies, counts, Options{Clock: clock.System{}})
 	exitOn(err)
-	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	ctx, stop := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer stop()
 	var out sync.Mutex
 	var wg sync.WaitGroup

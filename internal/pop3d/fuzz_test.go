@@ -71,13 +71,13 @@ func converse(t *testing.T, srv *Server, b []byte) {
 		defer close(read)
 		io.Copy(&out, other)
 	}()
-	other.SetDeadline(time.Now().Add(10 * time.Second))
+	other.SetDeadline(time.Now().Add(time.Minute))
 	io.WriteString(other, "USER alice\r\nPASS "+password+"\r\n")
 	other.Write(b)
 	other.Close()
 	select {
 	case <-done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("the session does not end")
 	}
 	<-read

@@ -145,7 +145,7 @@ func newHouse(t testing.TB, change func(*Config), mail ...string) *house {
 }
 
 func (h *house) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := h.srv.Shutdown(ctx); err != nil {
 		h.t.Error("shutdown:", err)
@@ -201,7 +201,7 @@ type client struct {
 func newClient(t testing.TB, c net.Conn) *client {
 	t.Helper()
 	t.Cleanup(func() { c.Close() })
-	must(t, c.SetDeadline(time.Now().Add(30*time.Second)))
+	must(t, c.SetDeadline(time.Now().Add(2*time.Minute)))
 	return &client{t, c, bufio.NewReader(c)}
 }
 

@@ -197,7 +197,7 @@ func TestShutdownDeletesNothing(t *testing.T) {
 	h := newHouse(t, nil, simple)
 	c := h.login()
 	c.talk("C: DELE 1\nS: +OK ~")
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	must(t, h.srv.Shutdown(ctx))
 	c.want("-ERR [SYS/TEMP] The server is shutting down")

@@ -93,7 +93,7 @@ func dial(t *testing.T, addr string, implicit bool) *peer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	p := &peer{t: t, conn: conn, in: bufio.NewReader(conn)}
 	if implicit {
 		p.tls()
@@ -110,7 +110,7 @@ func firstMail(t *testing.T, addr, account string) string {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	c := textproto.NewConn(conn)
 	for _, say := range []string{"", "USER " + account, "PASS posthouse", "RETR 1"} {
 		if say != "" {

@@ -134,7 +134,7 @@ func TestThousandsOfConnections(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				conn.SetDeadline(time.Now().Add(20 * time.Second))
+				conn.SetDeadline(time.Now().Add(2 * time.Minute))
 				answer := make([]byte, 3)
 				n, _ := io.ReadFull(conn, answer)
 				mu.Lock()

@@ -253,7 +253,7 @@ func serve(t testing.TB, cfg Config, h Handler) (*Server, string) {
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		s.Shutdown(ctx)
 		if err := <-done; err != ErrServerClosed {
@@ -271,7 +271,7 @@ type peer struct {
 }
 
 func newPeer(t testing.TB, conn net.Conn) *peer {
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	return &peer{t: t, conn: conn, in: bufio.NewReader(conn)}
 }
 

@@ -24,8 +24,8 @@ type STSOptions struct {
 	Client   *http.Client // see package fetch
 	Clock    clock.Clock
 	Log      *slog.Logger
-	// Patience is how long Policy waits for a policy server; 0 is 10 s. What comes
-	// later counts from then on.
+	// Patience is how long, by the Clock, Policy waits for a policy server; 0 is
+	// 10 s, negative not at all. What comes later counts from then on.
 	Patience time.Duration
 }
 
@@ -111,9 +111,12 @@ func (c *STSCache) Policy(ctx context.Context, domain string) (*mtasts.Policy, *
 	return known.Policy, problem
 }
 
+// recordPatience is how long Policy waits for the DNS.
+const recordPatience = 5 * time.Second
+
 // record is the id of a domain's record; "" when there is none to be found.
 func (c *STSCache) record(ctx context.Context, domain string) (string, *Problem) {
-	ctx, cancel := context.WithTimeout(ctx, c.opt.Patience/2)
+	ctx, cancel := context.WithTimeout(ctx, recordPatience)
 	defer cancel()
 	texts, _, err := c.opt.Resolver.LookupTXT(ctx, mtasts.RecordName(domain))
 	if err != nil {
@@ -147,14 +150,15 @@ func (c *STSCache) renew(ctx context.Context, domain, id string) (*mtasts.Policy
 		defer c.running.Done()
 		done <- (<-flight).Val.(fetched)
 	}()
-	ctx, cancel := context.WithTimeout(ctx, c.opt.Patience)
-	defer cancel()
+	patience := c.opt.Clock.NewTimer(c.opt.Patience)
+	defer patience.Stop()
 	select {
 	case f := <-done:
 		return f.policy, f.problem
+	case <-patience.C():
 	case <-ctx.Done():
-		return nil, &Problem{STSFetchError, "the policy server does not answer in time"}
 	}
+	return nil, &Problem{STSFetchError, "the policy server does not answer in time"}
 }
 
 // fetchAndKeep is the flight of one fetch. Who asked just before the last flight

@@ -85,7 +85,7 @@ func TestKill(t *testing.T) {
 		rounds = 3
 	}
 	for round := range rounds {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 		cmd := exec.CommandContext(ctx, os.Args[0])
 		cmd.Env = append(os.Environ(), childVar+"="+dir)
 		stdout, err := cmd.StdoutPipe()

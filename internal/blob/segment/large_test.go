@@ -94,7 +94,7 @@ func TestCollectorRunsByItself(t *testing.T) {
 	if err := s.Release(ref); err != nil {
 		t.Fatal(err)
 	}
-	for limit := time.Now().Add(20 * time.Second); s.Stats().Segments > 0; runtime.Gosched() {
+	for limit := time.Now().Add(time.Minute); s.Stats().Segments > 0; runtime.Gosched() {
 		clk.Advance(flushEvery)
 		if time.Now().After(limit) {
 			t.Fatal("the segment is still there")
