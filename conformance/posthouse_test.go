@@ -81,6 +81,7 @@ func house(t *testing.T) *conformance.Target {
 	t.Setenv("POSTHOUSE_AUTH_ALLOW_PLAINTEXT", "false")
 	t.Setenv("POSTHOUSE_LIMITS_MESSAGE_SIZE", "2M")
 	t.Setenv("POSTHOUSE_LIMITS_FUTURE_RELEASE_SIZE", "1M")
+	t.Setenv("POSTHOUSE_SMTP_NO_SOLICITING", "test.invalid:ADV")
 	t.Setenv("POSTHOUSE_SMTP_XCLIENT", "127.0.0.1/32")
 	t.Setenv("POSTHOUSE_SMTP_ETRN", "elsewhere.test")
 	const alice, bob, carol = "alice@example.test", "bob@example.test", "carol@example.test"

@@ -153,6 +153,10 @@ type SMTP struct {
 	// ETRN are domains whose waiting mail clients may have tried at once (RFC
 	// 1985); names below them as well.
 	ETRN []string `toml:"etrn"`
+	// NoSoliciting are classes of solicitations that other servers are told not to
+	// bring, and are refused (NO-SOLICITING, RFC 3865), such as "net.example:ADV".
+	// Default: none.
+	NoSoliciting []string `toml:"no_soliciting"`
 }
 
 // Values of SMTP.BareNewlines.

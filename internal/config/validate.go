@@ -198,6 +198,9 @@ func (v *validator) smtp() {
 	v.oneOf("smtp.bare_newlines", s.BareNewlines, BareRefuse, BareNormalise, BareAccept)
 	v.duration("smtp.greet_delay", s.GreetDelay, 0, 30*time.Second)
 	v.duration("smtp.error_delay", s.ErrorDelay, 0, 30*time.Second)
+	if _, err := smtp.ParseSolicit(strings.Join(s.NoSoliciting, ",")); err != nil && len(s.NoSoliciting) > 0 {
+		v.fail("smtp.no_soliciting", "want classes such as \"net.example:ADV\", %d characters together", smtp.MaxSolicit)
+	}
 	for i, domain := range s.ETRN {
 		if !smtp.ValidDomain(domain) {
 			v.fail(fmt.Sprintf("smtp.etrn[%d]", i), "%q is not a domain", domain)

@@ -123,6 +123,7 @@ type Transfer struct {
 	ByTrace     bool
 	Priority    int // MT-PRIORITY (RFC 6710)
 	PriorityBy  envelope.PriorityBy
+	Solicit     string // the classes of solicitations that it is of (RFC 3865)
 
 	// Binary content in lines, or why there are none, once it was needed.
 	plain    *message.Unbinary

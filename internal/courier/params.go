@@ -104,6 +104,9 @@ func (x *transaction) mailParams(b []byte) []byte {
 		b = append(b, " MT-PRIORITY="...)
 		b = strconv.AppendInt(b, int64(t.Priority), 10)
 	}
+	if ext.Has("NO-SOLICITING") && t.Solicit != "" { // RFC 3865 section 2.7
+		b = append(b, " SOLICIT="+t.Solicit...)
+	}
 	return b
 }
 

@@ -15,7 +15,7 @@ import (
 func wishes() *Transfer {
 	t := &Transfer{
 		From: smtp.Address{Local: "s", Domain: "example.test"}, Ret: "HDRS", EnvID: "a+b",
-		DeliverBy: time.Now().Add(time.Hour), ByMode: envelope.ByNotify, ByTrace: true, Priority: -3,
+		DeliverBy: time.Now().Add(time.Hour), ByMode: envelope.ByNotify, ByTrace: true, Priority: -3, Solicit: "net.example:ADV",
 		Rcpts: rcpts("a@example.net", "b@example.net"),
 	}
 	t.Rcpts[0].Notify, t.Rcpts[0].ORcpt = "SUCCESS,DELAY", "rfc822;x=y@example.org"
@@ -33,7 +33,7 @@ func params(line string) []string {
 }
 
 func TestWishesArePassedOn(t *testing.T) {
-	p := newPeer(t, "127.0.0.1:0", "PIPELINING", "DSN", "DELIVERBY", "MT-PRIORITY MIXER", "RRVS", "SIZE").start()
+	p := newPeer(t, "127.0.0.1:0", "PIPELINING", "DSN", "DELIVERBY", "MT-PRIORITY MIXER", "RRVS", "NO-SOLICITING org.example:x", "SIZE").start()
 	outs := transfer(t, newCourier(t, p), wishes(), hello)
 	wantCodes(t, outs, 250, 250)
 	if !outs[0].DSN || !outs[0].DeliverBy {
@@ -41,7 +41,7 @@ func TestWishesArePassedOn(t *testing.T) {
 	}
 	m := p.received()[0]
 	mail := params(m.from)
-	if len(mail) != 5 || mail[1] != "ENVID=a+2Bb" || mail[2] != "MT-PRIORITY=-3" || mail[3] != "RET=HDRS" {
+	if len(mail) != 6 || mail[1] != "ENVID=a+2Bb" || mail[2] != "MT-PRIORITY=-3" || mail[3] != "RET=HDRS" || mail[5] != "SOLICIT=net.example:ADV" {
 		t.Errorf("MAIL %q", mail)
 	}
 	if by, err := smtp.ParseBy(strings.TrimPrefix(mail[0], "BY=")); err != nil || by.Return || !by.Trace || by.In > time.Hour || by.In < 59*time.Minute {
@@ -70,7 +70,7 @@ func TestWishesAreKeptFromThoseWhoDoNotKnowThem(t *testing.T) {
 
 // Nothing is asked for: only what must be said of every message.
 func TestNoWishes(t *testing.T) {
-	p := newPeer(t, "127.0.0.1:0", "DSN", "DELIVERBY", "MT-PRIORITY", "RRVS", "BINARYMIME", "CHUNKING", "8BITMIME").start()
+	p := newPeer(t, "127.0.0.1:0", "DSN", "DELIVERBY", "MT-PRIORITY", "RRVS", "NO-SOLICITING", "BINARYMIME", "CHUNKING", "8BITMIME").start()
 	wantCodes(t, send(t, newCourier(t, p), hello, "a@example.net"), 250)
 	m := p.received()[0]
 	if got := params(m.from); !slices.Equal(got, []string{"MT-PRIORITY=0"}) || len(params(m.rcpts[0])) != 0 {

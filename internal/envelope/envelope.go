@@ -83,8 +83,11 @@ type Envelope struct {
 	Priority int `json:",omitzero"`
 	// PriorityBy is how it was asked for; "" when it was not.
 	PriorityBy PriorityBy `json:",omitzero"`
-	Origin     Origin
-	Received   time.Time
+	// Solicit is the classes of solicitations that the message is of, with commas
+	// between (RFC 3865); "" is none.
+	Solicit  string `json:",omitzero"`
+	Origin   Origin
+	Received time.Time
 }
 
 // Rcpt is one forward-path.

@@ -40,6 +40,7 @@ func (t *Transfer) begin(end int) error {
 	var added string
 	if end < maxHead {
 		t.tunnelOwners(header)
+		t.settleSolicit(header)
 		header, added = t.settlePriority(header.Without(isOwnerField))
 		added += t.missing(header)
 	}

@@ -175,14 +175,14 @@ type client struct {
 }
 
 // call opens a session; mode is smtpd.MX or smtpd.LMTP.
-func (h *house) call(mode smtpd.Mode) *client {
+func (h *house) call(mode smtpd.Mode, unwanted ...string) *client {
 	h.t.Helper()
 	cfg := smtpd.Config{Door: "smtp", Mode: mode, Hostname: "mx.house.test"}
 	hello := "EHLO client.test"
 	if mode == smtpd.LMTP {
 		cfg.Door, hello = "lmtp", "LHLO client.test"
 	}
-	cfg.Clock = h.clock
+	cfg.Clock, cfg.NoSoliciting = h.clock, unwanted
 	s := smtpd.New(cfg, doorHandler{h})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	h.must(err)

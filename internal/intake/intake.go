@@ -29,7 +29,7 @@ import (
 // taken to be in a loop (RFC 5321 section 6.3 asks for at least 100).
 const DefaultMaxHops = 100
 
-// Options of an Intake. All but HoldQuota, Catch, MaxHops and Log are needed.
+// Options of an Intake. All but HoldQuota, NoSoliciting, Catch, MaxHops and Log are needed.
 type Options struct {
 	DB        kv.Store
 	Counts    *refs.Counter
@@ -43,6 +43,8 @@ type Options struct {
 	MaxHops   int
 	// HoldQuota bounds what one account may have held until a time.
 	HoldQuota HoldQuota
+	// NoSoliciting are classes of solicitations that are refused (RFC 3865).
+	NoSoliciting []string
 	// Catch, when set, is where mail for elsewhere is filed instead of being
 	// sent: "posthouse dev" lets nothing out of the house.
 	Catch *Catch
@@ -112,6 +114,9 @@ func (in *Intake) Rcpt(ctx context.Context, env *envelope.Envelope, r envelope.R
 		return RouteError(err)
 	case isPostmaster(r.To):
 		return nil
+	}
+	if err := in.unwanted(env); err != nil {
+		return err
 	}
 	if err := sameOwner(r, targets); err != nil {
 		return err

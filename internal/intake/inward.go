@@ -16,6 +16,9 @@ import (
 // inwardSite is the site of recipients of this house, to the queue.
 const inwardSite = "here"
 
+// inwardDoor is where released mail comes from, to the intake.
+const inwardDoor = "queue"
+
 // Inward is the queue's courier of a house that may have mail for itself in its
 // queue: what a sender held until a time (FUTURERELEASE, RFC 4865). It is taken in
 // like mail from another host, as a message with an ID of its own, so that aliases
@@ -92,7 +95,7 @@ func (w *Inward) Deliver(ctx context.Context, t *courier.Transfer) []courier.Out
 func inwardEnvelope(t *courier.Transfer) *envelope.Envelope {
 	env := &envelope.Envelope{
 		From: t.From, UTF8: t.UTF8, Size: t.Size, Ret: t.Ret, EnvID: t.EnvID, RequireTLS: t.RequireTLS, TLSOptional: t.TLSOptional,
-		HoldRequest: t.HoldRequest, DeliverBy: t.DeliverBy, ByMode: t.ByMode, ByTrace: t.ByTrace, Priority: t.Priority, PriorityBy: t.PriorityBy, Origin: envelope.Origin{Door: "queue"},
+		HoldRequest: t.HoldRequest, DeliverBy: t.DeliverBy, ByMode: t.ByMode, ByTrace: t.ByTrace, Priority: t.Priority, PriorityBy: t.PriorityBy, Solicit: t.Solicit, Origin: envelope.Origin{Door: inwardDoor},
 	}
 	if t.Binary {
 		env.Body = envelope.BodyBinary

@@ -63,7 +63,7 @@ func (h *house) release(w *Inward, m *queue.Message) []courier.Outcome {
 	t := &courier.Transfer{
 		ID: m.Envelope.ID, Route: route, From: m.Envelope.From, Body: body, Skip: m.Skip, Size: m.Size,
 		EnvID: m.Envelope.EnvID, Priority: m.Envelope.Priority, PriorityBy: m.Envelope.PriorityBy,
-		Prepend: m.Rcpts[0].Prepend,
+		Prepend: m.Rcpts[0].Prepend, Solicit: m.Envelope.Solicit,
 	}
 	for _, r := range m.Rcpts {
 		t.Rcpts = append(t.Rcpts, r.Rcpt)

@@ -31,6 +31,9 @@ func TestReceived(t *testing.T) {
 		"from neighbour\r\n\tby mx.house.test (Posthouse) with LMTP id ID\r\n\tfor <alice@example.test>": {
 			Rcpts: one, Origin: envelope.Origin{Helo: "neighbour", Protocol: "LMTP"},
 		},
+		"from neighbour\r\n\tby mx.house.test (Posthouse) with LMTP\r\n\t(SOLICIT=net.example:ADV,a)\r\n\tid ID\r\n\tfor <alice@example.test>": {
+			Rcpts: one, Solicit: "net.example:ADV,a", Origin: envelope.Origin{Helo: "neighbour", Protocol: "LMTP"},
+		},
 		"by mx.house.test (Posthouse) id ID\r\n\tfor <alice@example.test>": {Rcpts: one},
 	} {
 		env.ID, env.Received = id.ID("ID"), noon

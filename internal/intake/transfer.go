@@ -69,6 +69,10 @@ func (in *Intake) Begin(ctx context.Context, env *envelope.Envelope) (*Transfer,
 	return t, nil
 }
 
+// maxSolicitTrace is the longest list of solicitation classes that has room in a
+// line of the header (RFC 5322 section 2.1.1), in bytes.
+const maxSolicitTrace = 900
+
 // receivedField is the Received field for a message (RFC 5321 section 4.4).
 func receivedField(env *envelope.Envelope, hostname string) string {
 	var b strings.Builder
@@ -84,10 +88,15 @@ func receivedField(env *envelope.Envelope, hostname string) string {
 		b.WriteByte(' ')
 	}
 	b.WriteString("by " + hostname + " (Posthouse)")
+	space := " "
 	if o.Protocol != "" {
 		b.WriteString(" with " + o.Protocol)
+		if env.Solicit != "" && len(env.Solicit) <= maxSolicitTrace { // RFC 3865 section 2.6
+			space = "\r\n\t"
+			b.WriteString(space + "(SOLICIT=" + env.Solicit + ")")
+		}
 	}
-	b.WriteString(" id " + string(env.ID))
+	b.WriteString(space + "id " + string(env.ID))
 	if env.Priority != 0 {
 		fmt.Fprintf(&b, " PRIORITY %d", env.Priority) // RFC 6710 section 4.1
 	}
@@ -213,6 +222,9 @@ func (t *Transfer) judge(ctx context.Context, sum *message.Summary) error {
 		}
 	}
 	if err := t.ownerByHeader(ctx, header); err != nil {
+		return err
+	}
+	if err := t.unwantedByHeader(); err != nil {
 		return err
 	}
 	if t.env.Origin.Account == 0 {

@@ -88,7 +88,7 @@ func (q *Queue) deliver(j *job) (outs []courier.Outcome, tried bool) {
 		Route: j.route, Source: q.sourceName(j.msg.source), Caps: j.ready.caps, MaxPerConn: j.ready.perConn, From: m.Envelope.From, Rcpts: make([]envelope.Rcpt, len(j.entries)),
 		Prepend: j.rows[0].rcpt.Prepend, Body: body, Skip: m.Skip, Size: m.Size,
 		EightBit: m.EightBit, UTF8: m.UTF8, BareLines: m.BareLines, Ret: m.Envelope.Ret, EnvID: m.Envelope.EnvID,
-		ID: m.Envelope.ID, Binary: m.Envelope.Body == envelope.BodyBinary, Priority: m.Envelope.Priority, PriorityBy: m.Envelope.PriorityBy,
+		ID: m.Envelope.ID, Binary: m.Envelope.Body == envelope.BodyBinary, Priority: m.Envelope.Priority, PriorityBy: m.Envelope.PriorityBy, Solicit: m.Envelope.Solicit,
 		HoldRequest: m.Envelope.HoldRequest, DeliverBy: m.Envelope.DeliverBy, ByMode: m.Envelope.ByMode, ByTrace: m.Envelope.ByTrace,
 		RequireTLS: m.Envelope.RequireTLS, TLSOptional: m.Envelope.TLSOptional,
 	}

@@ -331,6 +331,7 @@ func TestWishesComeBack(t *testing.T) {
 		e := m.Envelope
 		e.Ret, e.EnvID, e.Priority, e.RequireTLS, e.Body = "FULL", "x y", -4, true, envelope.BodyBinary
 		e.DeliverBy, e.ByMode, e.ByTrace = time.Now().Add(time.Hour).UTC(), envelope.ByNotify, true
+		e.PriorityBy, e.Solicit = envelope.PriorityParameter, "net.example:ADV"
 		m.Rcpts[0].Notify, m.Rcpts[0].ORcpt = "DELAY", "utf-8;ü@one.net"
 		m.Rcpts[0].RRVS, m.Rcpts[0].RRVSContinue = time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC), true
 		h.enqueue(m)
@@ -345,7 +346,7 @@ func TestWishesComeBack(t *testing.T) {
 		}
 		for i, a := range h.world.attempts() {
 			x := a.asked
-			if x.Ret != "FULL" || x.EnvID != "x y" || x.Priority != -4 || !x.RequireTLS || !x.Binary || x.ID != e.ID ||
+			if x.Ret != "FULL" || x.EnvID != "x y" || x.Priority != -4 || x.PriorityBy != e.PriorityBy || x.Solicit != e.Solicit || !x.RequireTLS || !x.Binary || x.ID != e.ID ||
 				!x.DeliverBy.Equal(e.DeliverBy) || x.ByMode != envelope.ByNotify || !x.ByTrace || x.Rcpts[0] != m.Rcpts[0].Rcpt {
 				t.Errorf("attempt %d: %+v", i, x)
 			}

@@ -140,7 +140,7 @@ func (s *Server) smtpConfig(name string, mode smtpd.Mode, implicit bool) smtpd.C
 		AllowPlaintextAuth: s.cfg.Auth.AllowPlaintext, SASL: s.saslPolicy(config.ProtocolSMTP),
 		Newlines: newlines(s.cfg.SMTP.BareNewlines), NormaliseFrom: config.Prefixes(s.cfg.SMTP.NormaliseFrom),
 		GreetDelay: s.cfg.SMTP.GreetDelay.Duration, ErrorDelay: s.cfg.SMTP.ErrorDelay.Duration,
-		Desk: desk{s.ground.directory, s.queue}, XClient: config.Prefixes(s.cfg.SMTP.XClient), ETRN: s.cfg.SMTP.ETRN,
+		Desk: desk{s.ground.directory, s.queue}, XClient: config.Prefixes(s.cfg.SMTP.XClient), ETRN: s.cfg.SMTP.ETRN, NoSoliciting: s.cfg.SMTP.NoSoliciting,
 		Limits: smtpd.Limits{
 			MessageSize: l.MessageSize.Bytes(), Recipients: l.Recipients, Commands: l.Commands, Errors: l.Errors,
 			AuthAttempts: l.AuthAttempts, Messages: l.Messages, Connections: l.Connections, ConnectionsPerIP: l.ConnectionsPerAddress,

@@ -202,7 +202,8 @@ func (s *Server) openIntake(ctx context.Context) error {
 	opt := intake.Options{
 		DB: g.db, Counts: g.counts, Mailboxes: g.mailboxes, Directory: g.directory, Queue: s.queue,
 		Journal: g.journal, Clock: g.clock, Log: s.log, Hostname: s.cfg.Hostname,
-		HoldQuota: intake.HoldQuota{Messages: s.cfg.Limits.FutureReleaseMessages, Octets: s.cfg.Limits.FutureReleaseSize.Bytes()},
+		NoSoliciting: s.cfg.SMTP.NoSoliciting,
+		HoldQuota:    intake.HoldQuota{Messages: s.cfg.Limits.FutureReleaseMessages, Octets: s.cfg.Limits.FutureReleaseSize.Bytes()},
 	}
 	if c := s.opt.Catch; c != nil {
 		addr, err := smtp.ParseAddress(c.Address)

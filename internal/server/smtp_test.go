@@ -15,12 +15,13 @@ import (
 func TestEHLO(t *testing.T) {
 	const everywhere = "SIZE 52428800|PIPELINING|8BITMIME|SMTPUTF8|CHUNKING|BINARYMIME|ENHANCEDSTATUSCODES|DSN|DELIVERBY|MT-PRIORITY|LIMITS MAILMAX=10000 RCPTMAX=1000|RRVS"
 	const auth = "AUTH SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN"
-	addrs := doorsUp(t, "[smtp]\netrn = [\"example.net\"]\n", "alice@example.test")
+	addrs := doorsUp(t, "[smtp]\netrn = [\"example.net\"]\nno_soliciting = [\"net.example:ADV\", \"net.example:x\"]\n", "alice@example.test")
+	const solicit = "|NO-SOLICITING net.example:ADV,net.example:x"
 	for _, c := range []struct{ listener, clear, inTLS, loggedIn string }{
-		{"smtp", everywhere + "|STARTTLS|ETRN", everywhere + "|REQUIRETLS|ETRN", ""},
-		{"submission", everywhere + "|FUTURERELEASE 604800|STARTTLS", everywhere + "|REQUIRETLS|FUTURERELEASE 604800|" + auth, everywhere + "|REQUIRETLS|FUTURERELEASE 604800|VRFY|EXPN|" + auth},
-		{"submissions", "", everywhere + "|REQUIRETLS|FUTURERELEASE 604800|" + auth, everywhere + "|REQUIRETLS|FUTURERELEASE 604800|VRFY|EXPN|" + auth},
-		{"lmtp", everywhere + "|STARTTLS", everywhere + "|REQUIRETLS", ""},
+		{"smtp", everywhere + solicit + "|STARTTLS|ETRN", everywhere + solicit + "|REQUIRETLS|ETRN", ""},
+		{"submission", everywhere + "|NO-SOLICITING|FUTURERELEASE 604800|STARTTLS", everywhere + "|NO-SOLICITING|REQUIRETLS|FUTURERELEASE 604800|" + auth, everywhere + "|NO-SOLICITING|REQUIRETLS|FUTURERELEASE 604800|VRFY|EXPN|" + auth},
+		{"submissions", "", everywhere + "|NO-SOLICITING|REQUIRETLS|FUTURERELEASE 604800|" + auth, everywhere + "|NO-SOLICITING|REQUIRETLS|FUTURERELEASE 604800|VRFY|EXPN|" + auth},
+		{"lmtp", everywhere + solicit + "|STARTTLS", everywhere + solicit + "|REQUIRETLS", ""},
 	} {
 		p := dial(t, addrs[c.listener], c.clear == "")
 		hello := "EHLO client.test"
@@ -44,6 +45,15 @@ func TestEHLO(t *testing.T) {
 			compare("after a login", c.loggedIn)
 		}
 	}
+}
+
+// What is not configured is not there.
+func TestSolicitingIsNobodysBusiness(t *testing.T) {
+	p := dial(t, doorsUp(t, "")["smtp"], false)
+	if got := offered(p.do("EHLO client.test", "250")); slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, "NO-S") || s == "ETRN" }) {
+		t.Errorf("%q", got)
+	}
+	p.do("MAIL FROM:<s@example.org> SOLICIT=net.example:ADV", "555 5.5.4")
 }
 
 func TestAnnouncePlus(t *testing.T) {

@@ -122,6 +122,11 @@ type Config struct {
 	// start; domains below them as well.
 	ETRN []string
 
+	// NoSoliciting are classes of solicitations that the handler refuses (RFC 3865),
+	// such as "net.example:ADV", smtp.MaxSolicit bytes together; none: the extension
+	// is not offered.
+	NoSoliciting []string
+
 	Clock    clock.Clock
 	Log      *slog.Logger
 	Observer Observer
@@ -132,7 +137,7 @@ type Config struct {
 type Limits struct {
 	MessageSize      int64 // octets; default 50 MB
 	Recipients       int   // per message; default 1000, at least 100 (RFC 5321 section 4.5.3.1.8)
-	CommandLine      int   // octets; default 2048
+	CommandLine      int   // octets; default 4096
 	Commands         int   // per session; default 100,000; negative: none
 	Errors           int   // 5yz replies since the last accepted message; default 100; negative: none
 	Idle             int   // commands since then that bring no mail; default 100; negative: none
@@ -193,7 +198,7 @@ var ErrServerClosed = errors.New("smtpd: server closed")
 func (c *Config) setDefaults() {
 	setDefault(&c.Limits.MessageSize, 50<<20)
 	setDefault(&c.Limits.Recipients, 1000)
-	setDefault(&c.Limits.CommandLine, 2048)
+	setDefault(&c.Limits.CommandLine, 4096)
 	setDefault(&c.Limits.Commands, 100_000)
 	setDefault(&c.Limits.Errors, 100)
 	setDefault(&c.Limits.Idle, 100)

@@ -44,6 +44,7 @@ func extensionList() []extension {
 		priorityExtension(),
 		limitsExtension(),
 		rrvsExtension(),
+		solicitExtension(),
 		startTLSExtension(),
 		authExtension(),
 		lookupExtension("VRFY"),

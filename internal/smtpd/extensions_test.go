@@ -210,3 +210,31 @@ func TestRRVS(t *testing.T) {
 		}
 	}
 }
+
+func TestSolicit(t *testing.T) {
+	for mode, keyword := range map[Mode]string{MX: "NO-SOLICITING net.example:ADV,x\r\n", Submission: "NO-SOLICITING\r\n"} {
+		h := &house{}
+		_, addr := serve(t, Config{Mode: mode, AllowPlaintextAuth: true, NoSoliciting: []string{"net.example:ADV", "x"}}, h)
+		p := dial(t, addr)
+		if got := p.do("EHLO client.test", "250"); !strings.Contains(got, keyword) {
+			t.Errorf("%q", got)
+		}
+		if mode == Submission {
+			p.login()
+		}
+		p.refuses("501 5.5.4", "SOLICIT", "SOLICIT=", "SOLICIT=a,,b", "SOLICIT=9", "SOLICIT=a SOLICIT=b", "SOLICIT="+strings.Repeat("x", 1001))
+		longest := strings.Repeat("x", 1000)
+		for params, want := range map[string]string{
+			"": "", "SOLICIT=org.example:ADV:ADLT,x": "org.example:ADV:ADLT,x",
+			// All that a MAIL may bring besides.
+			"SIZE=5 BODY=8BITMIME SMTPUTF8 RET=HDRS BY=120;R MT-PRIORITY=-3 ENVID=" + strings.Repeat("e", 100) + " AUTH=" + strings.Repeat("+61", 64) + "@example.test SOLICIT=" + longest: longest,
+		} {
+			if mode == MX && strings.Contains(params, "AUTH=") {
+				continue
+			}
+			if env := p.offer(h, params, "250 2."); env.Solicit != want {
+				t.Errorf("%s: %q, want %q", params, env.Solicit, want)
+			}
+		}
+	}
+}

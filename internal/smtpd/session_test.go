@@ -42,7 +42,7 @@ func TestMessage(t *testing.T) {
 type step struct{ say, want string }
 
 func TestConversations(t *testing.T) {
-	long := strings.Repeat("x", 3000)
+	long := strings.Repeat("x", 5000)
 	for name, steps := range map[string][]step{
 		"order": {
 			{"MAIL FROM:<a@b.test>", "503 5.5.1"}, {"RCPT TO:<alice@example.test>", "503 5.5.1"}, {"DATA", "503 5.5.1"}, {"BDAT 0", "503 5.5.1"},

@@ -1,0 +1,82 @@
+package intake
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"posthouse/internal/smtp"
+	"posthouse/internal/smtpd"
+)
+
+// What this house does not want is refused, by what MAIL says and by what the header
+// says, but for the postmaster (RFC 3865).
+func TestNoSoliciting(t *testing.T) {
+	h := newHouse(t, "alice@example.test")
+	h.alias("postmaster@example.test", "alice@example.test")
+	h.in.opt.NoSoliciting = []string{"net.example:ADV", "net.example:x"}
+	for _, mode := range []smtpd.Mode{smtpd.MX, smtpd.LMTP} {
+		c := h.call(mode, h.in.opt.NoSoliciting...)
+		for _, s := range []struct {
+			param, rcpt string
+			rcptCode    int
+			field       string
+			code        int
+			matched     string
+		}{
+			{"", "alice", 250, "", 250, ""},
+			{" SOLICIT=net.example:ADV:ADLT", "alice", 250, "net.example:ADV:ADLT", 250, ""},
+			{" SOLICIT=org.example:a,net.example:adv,net.example:x", "alice", 550, "", 0, "SOLICIT=net.example:adv,net.example:x"},
+			{" SOLICIT=net.example:ADV", "Postmaster", 250, "net.example:ADV", 250, ""},
+			{"", "alice", 250, "a,net.example:ADV", 550, "SOLICIT=net.example:ADV"},
+			{" SOLICIT=a", "alice", 250, "net.example:x", 550, "SOLICIT=net.example:x"},
+			{"", "alice", 250, "net.example:x, a", 250, ""}, // no list of classes
+		} {
+			c.say(250, "MAIL FROM:<s@example.org>"+s.param)
+			text := c.say(s.rcptCode, "RCPT TO:<"+s.rcpt+"@example.test>")
+			if s.rcptCode == 250 {
+				c.say(354, "DATA")
+				text = c.say(s.code, "Subject: x\r\nSolicitation: "+s.field+"\r\n\r\n.")
+			} else {
+				c.say(250, "RSET")
+			}
+			if s.matched != "" && (!strings.HasPrefix(text, "5.7.1 ") || !strings.HasSuffix(text, s.matched)) {
+				t.Errorf("%+v: %q", s, text)
+			}
+		}
+	}
+	if got := h.inbox("alice@example.test"); len(got) != 8 || !strings.Contains(string(got[1]), "with ESMTP\r\n\t(SOLICIT=net.example:ADV:ADLT)\r\n\tid ") ||
+		!strings.Contains(string(got[1]), "\r\nSolicitation: net.example:ADV:ADLT\r\n") {
+		t.Errorf("%q", got)
+	}
+}
+
+// Our own people send what they like, and it goes on with what their header says,
+// also when it was held.
+func TestSolicitingOfOurOwn(t *testing.T) {
+	h := newHouse(t, "alice@example.test")
+	h.in.opt.NoSoliciting = []string{"net.example:ADV"}
+	env := h.submission("alice@example.test", "far@far.example")
+	env.Solicit, env.HoldUntil = "b", h.clock.Now().Add(time.Hour)
+	h.must(h.in.Rcpt(t.Context(), env, env.Rcpts[0]))
+	h.must(h.take(env, complete+"Solicitation: net.example:ADV\r\nSolicitation: a\r\n\r\ntext\r\n"))
+	m := h.queued()[0]
+	if m.Envelope.Solicit != "net.example:ADV,a" {
+		t.Errorf("%q", m.Envelope.Solicit)
+	}
+	m.Rcpts = m.Rcpts[:1]
+	w := NewInward(new(outside))
+	w.SetIntake(h.in)
+	if outs := h.release(w, m); outs[0].Code != 250 || len(h.inbox("alice@example.test")) != 1 {
+		t.Errorf("%+v", outs[0])
+	}
+	if got := receivedField(env, "x"); strings.Contains(got, "SOLICIT") {
+		t.Errorf("%q", got) // there is no protocol
+	}
+	env.Solicit, env.Origin.Protocol = strings.Repeat("x", smtp.MaxSolicit), "ESMTP"
+	for line := range strings.SplitSeq(receivedField(env, "x"), "\r\n") {
+		if len(line) > 998 {
+			t.Errorf("a line of %d", len(line))
+		}
+	}
+}
