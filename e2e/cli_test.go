@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func run(t *testing.T, stdin string, args ...string) (out, errs string, status int) {
@@ -93,6 +95,49 @@ func TestVersionFlag(t *testing.T) {
 	}
 	if got, errs, status := run(t, "", "--version"); got != want || errs != "" || status != 0 {
 		t.Errorf("--version: %q, %q, status %d, want %q", got, errs, status, want)
+	}
+}
+
+// A password that is shown once and cannot be shown is a failure.
+func TestResultsLost(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("no /dev/full here")
+	}
+	defer full.Close()
+	h := NewHouse(t, "127.0.0.1", "mx.example.test", "", "alice@"+Domain)
+	for _, args := range []string{"version", "help domain", "domain dns " + Domain, "account passwd alice@" + Domain} {
+		cmd := exec.Command(Binary(t), append(strings.Fields(args), "--config", h.Config)...)
+		cmd.Stdout = full
+		if cmd.Run(); cmd.ProcessState.ExitCode() != 1 {
+			t.Errorf("posthouse %s: %v", args, cmd.ProcessState)
+		}
+	}
+}
+
+// Ctrl-C ends a command that waits for a password to be typed.
+func TestPasswordInterrupted(t *testing.T) {
+	h := NewHouse(t, "127.0.0.1", "mx.example.test", "", "alice@"+Domain)
+	in, typing, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	defer typing.Close()
+	cmd := exec.Command(Binary(t), "account", "passwd", "--password-stdin", "alice@"+Domain, "--config", h.Config)
+	cmd.Stdin = in
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	// A byte that is gone has been read.
+	if _, err := typing.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	awaitTrue(t, "the command reads", func() bool { n, err := unix.IoctlGetInt(int(in.Fd()), unix.TIOCINQ); return err == nil && n == 0 })
+	cmd.Process.Signal(os.Interrupt)
+	if cmd.Wait(); cmd.ProcessState.ExitCode() != 1 {
+		t.Errorf("%v", cmd.ProcessState)
 	}
 }
 

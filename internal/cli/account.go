@@ -38,7 +38,7 @@ func (a *app) setPassword(c *cobra.Command, address string, fromStdin bool, set 
 	password := ""
 	if fromStdin {
 		var err error
-		if password, err = readLine(a.In); err != nil {
+		if password, err = readLine(c.Context(), a.In); err != nil {
 			return err
 		}
 		if password == "" {

@@ -47,10 +47,15 @@ func (e usageError) Unwrap() error { return e.error }
 func Main(args []string, io IO) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	out := &results{w: io.Out}
 	a := &app{IO: io}
+	a.Out = out
 	root := a.root()
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		err = out.err
+	}
 	if err == nil {
 		return exitDone
 	}
@@ -64,6 +69,21 @@ func Main(args []string, io IO) int {
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// results is standard output. What could not be written, such as a password that is
+// shown only once, makes a command fail.
+type results struct {
+	w   io.Writer
+	err error // the first
+}
+
+func (r *results) Write(p []byte) (int, error) {
+	n, err := r.w.Write(p)
+	if r.err == nil {
+		r.err = err
+	}
+	return n, err
 }
 
 func oneLine(err error) string {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -121,8 +122,27 @@ func timeText(t time.Time) string {
 	return t.Local().Format("2006-01-02 15:04:05")
 }
 
-// readLine reads one line, its end not included, of at most 4 KB.
-func readLine(r io.Reader) (string, error) {
+// readLine reads one line, its end not included, of at most 4 KB. It ends with ctx.
+func readLine(ctx context.Context, r io.Reader) (string, error) {
+	type result struct {
+		line string
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() { // a read from a terminal knows no context
+		line, err := readBytes(r)
+		done <- result{strings.TrimSuffix(string(line), "\r"), err}
+	}()
+	select {
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case got := <-done:
+		return got.line, got.err
+	}
+}
+
+// readBytes reads up to a line feed, byte by byte: what follows is for others.
+func readBytes(r io.Reader) ([]byte, error) {
 	var line []byte
 	one := make([]byte, 1)
 	for len(line) < 4<<10 {
@@ -137,8 +157,8 @@ func readLine(r io.Reader) (string, error) {
 			break
 		}
 		if err != nil {
-			return "", fmt.Errorf("no line on standard input: %w", err)
+			return nil, fmt.Errorf("no line on standard input: %w", err)
 		}
 	}
-	return strings.TrimSuffix(string(line), "\r"), nil
+	return line, nil
 }
