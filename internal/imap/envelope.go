@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -81,7 +82,7 @@ func AppendBodyStructure(b []byte, p *message.Part, o StructureOptions) []byte {
 	b = append(b, ' ')
 	b = AppendString(b, orElse(p.Subtype, "PLAIN"), o.UTF8)
 	b = append(b, ' ')
-	b = appendParams(b, p.Params, o.UTF8)
+	b = appendParams(b, withCharset(p), o.UTF8)
 	b = append(b, ' ')
 	b = AppendNString(b, p.ID, o.UTF8)
 	b = append(b, ' ')
@@ -106,6 +107,17 @@ func AppendBodyStructure(b []byte, p *message.Part, o StructureOptions) []byte {
 		b = appendExtension(b, p, o.UTF8)
 	}
 	return append(b, ')')
+}
+
+// withCharset are a part's parameters, for text with the charset that is meant
+// where none is named (RFC 2046 section 4.1.2): clients and other servers expect
+// it spelled out.
+func withCharset(p *message.Part) []message.Param {
+	named := func(x message.Param) bool { return strings.EqualFold(x.Name, "CHARSET") }
+	if p.Type != "" && !strings.EqualFold(p.Type, "TEXT") || slices.ContainsFunc(p.Params, named) {
+		return p.Params
+	}
+	return append([]message.Param{{Name: "CHARSET", Value: "US-ASCII"}}, p.Params...)
 }
 
 func isMessage(p *message.Part, o StructureOptions) bool {

@@ -199,9 +199,9 @@ func TestBodyStructure(t *testing.T) {
 		{text, StructureOptions{}, `("TEXT" "PLAIN" ("CHARSET" "utf-8") NIL NIL "7BIT" 30 3)`},
 		{odd, StructureOptions{Extended: true}, `("IMAGE" "PNG" NIL "<i@x>" "d" "BASE64" 5 "m" ("attachment" ("FILENAME" "a\"b")) ("de" "en") "http://x")`},
 		{multi, StructureOptions{Extended: true}, `(("TEXT" "PLAIN" ("CHARSET" "utf-8") NIL NIL "7BIT" 30 3 NIL NIL NIL NIL)("IMAGE" "PNG" NIL "<i@x>" "d" "BASE64" 5 "m" ("attachment" ("FILENAME" "a\"b")) ("de" "en") "http://x") "mixed" ("boundary" "b") NIL NIL NIL)`},
-		{message.Part{Type: "multipart"}, StructureOptions{}, `(("TEXT" "PLAIN" NIL NIL NIL "7BIT" 0 0) "MIXED")`},
+		{message.Part{Type: "multipart"}, StructureOptions{}, `(("TEXT" "PLAIN" ("CHARSET" "US-ASCII") NIL NIL "7BIT" 0 0) "MIXED")`},
 		{message.Part{Type: "message", Subtype: "global"}, StructureOptions{}, `("message" "global" NIL NIL NIL "7BIT" 0)`},
-		{message.Part{Type: "message", Subtype: "rfc822"}, StructureOptions{}, `("message" "rfc822" NIL NIL NIL "7BIT" 0 (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) ("TEXT" "PLAIN" NIL NIL NIL "7BIT" 0 0) 0)`},
+		{message.Part{Type: "message", Subtype: "rfc822"}, StructureOptions{}, `("message" "rfc822" NIL NIL NIL "7BIT" 0 (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) ("TEXT" "PLAIN" ("CHARSET" "US-ASCII") NIL NIL "7BIT" 0 0) 0)`},
 	} {
 		if got := string(AppendBodyStructure(nil, &c.part, c.o)); got != c.want {
 			t.Errorf("got  %s\nwant %s", got, c.want)

@@ -139,7 +139,7 @@ func TestFetchSections(t *testing.T) {
 		S: * 1 FETCH (BINARY[4] NIL)
 		S: b NO [UNKNOWN-CTE] ~
 		C: c FETCH 1 BODY
-		S: * 1 FETCH (BODY (("text" "plain" ("charset" "utf-8") NIL NIL "quoted-printable" 19 ~)("application" "octet-stream" ("name" "x.bin") NIL NIL "base64" 10)("message" "rfc822" NIL NIL NIL "7BIT" ~ (NIL "inner" ((NIL NIL "c" "example.org")) ((NIL NIL "c" "example.org")) ((NIL NIL "c" "example.org")) NIL NIL NIL NIL NIL) (("text" "plain" NIL NIL NIL "7BIT" 10 ~)("text" "html" NIL NIL NIL "7BIT" 12 ~) "alternative") ~)("text" "x-odd" NIL NIL NIL "x-unknown" 3 ~) "mixed"))
+		S: * 1 FETCH (BODY (("text" "plain" ("charset" "utf-8") NIL NIL "quoted-printable" 19 ~)("application" "octet-stream" ("name" "x.bin") NIL NIL "base64" 10)("message" "rfc822" NIL NIL NIL "7BIT" ~ (NIL "inner" ((NIL NIL "c" "example.org")) ((NIL NIL "c" "example.org")) ((NIL NIL "c" "example.org")) NIL NIL NIL NIL NIL) (("text" "plain" ("CHARSET" "US-ASCII") NIL NIL "7BIT" 10 ~)("text" "html" ("CHARSET" "US-ASCII") NIL NIL "7BIT" 12 ~) "alternative") ~)("text" "x-odd" ("CHARSET" "US-ASCII") NIL NIL "x-unknown" 3 ~) "mixed"))
 		S: c OK ~
 		C: d FETCH 1 ENVELOPE
 		S: * 1 FETCH (ENVELOPE ("Mon, 6 May 2024 07:00:00 +0000" "=?utf-8?q?caf=C3=A9?=" (("Ann Example" NIL "ann" "example.org")) (("Ann Example" NIL "ann" "example.org")) (("Ann Example" NIL "ann" "example.org")) ((NIL NIL "undisclosed" NIL)(NIL NIL NIL NIL)("Bob" NIL "bob" "example.test")) NIL NIL NIL "<n@example.org>"))
