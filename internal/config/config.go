@@ -217,6 +217,10 @@ type Limits struct {
 	FutureReleaseMessages int `toml:"future_release_messages"`
 	// FutureReleaseSize is how large they may be together, 1K to 1T. Default: "500M".
 	FutureReleaseSize Size `toml:"future_release_size"`
+	// DeliverByMin is the shortest time in which senders may have a message
+	// delivered or returned (DELIVERBY, RFC 2852), at most "1d"; "0s" is any.
+	// Default: "0s".
+	DeliverByMin Duration `toml:"deliver_by_min"`
 }
 
 // Greylist tells strangers at the smtp listeners to come again when they are seen

@@ -229,6 +229,7 @@ func (v *validator) limits() {
 	v.duration("limits.future_release", l.FutureRelease, 0, 366*24*time.Hour)
 	v.between("limits.future_release_messages", l.FutureReleaseMessages, 1, many)
 	v.size("limits.future_release_size", l.FutureReleaseSize, 1<<10, 1<<40)
+	v.duration("limits.deliver_by_min", l.DeliverByMin, 0, 24*time.Hour)
 }
 
 func (v *validator) greylist() {

@@ -146,7 +146,7 @@ func (s *Server) smtpConfig(name string, mode smtpd.Mode, implicit bool) smtpd.C
 			AuthAttempts: l.AuthAttempts, Messages: l.Messages, Connections: l.Connections, ConnectionsPerIP: l.ConnectionsPerAddress,
 			ConnectionsPerNetwork: l.ConnectionsPerNetwork, ConnectionRate: l.ConnectionRatePerAddress, NetworkRate: l.ConnectionRatePerNetwork,
 			Idle: l.IdleCommands, UnknownRcpts: l.UnknownRecipients,
-			FutureRelease: hold,
+			FutureRelease: hold, DeliverBy: l.DeliverByMin.Duration,
 		},
 		Trusted: config.Prefixes(l.Trusted), Clock: s.ground.clock, Log: s.log, Observer: smtpObserver{doorObserver{s.metrics}},
 	}

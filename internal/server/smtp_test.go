@@ -13,9 +13,9 @@ import (
 // is implemented, so that nothing is announced by accident: in the clear, in
 // TLS, and after a login. FUTURERELEASE's date is left out.
 func TestEHLO(t *testing.T) {
-	const everywhere = "SIZE 52428800|PIPELINING|8BITMIME|SMTPUTF8|CHUNKING|BINARYMIME|ENHANCEDSTATUSCODES|DSN|DELIVERBY|MT-PRIORITY|LIMITS MAILMAX=10000 RCPTMAX=1000|RRVS"
+	const everywhere = "SIZE 52428800|PIPELINING|8BITMIME|SMTPUTF8|CHUNKING|BINARYMIME|ENHANCEDSTATUSCODES|DSN|DELIVERBY 600|MT-PRIORITY|LIMITS MAILMAX=10000 RCPTMAX=1000|RRVS"
 	const auth = "AUTH SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN"
-	addrs := doorsUp(t, "[smtp]\netrn = [\"example.net\"]\nno_soliciting = [\"net.example:ADV\", \"net.example:x\"]\n", "alice@example.test")
+	addrs := doorsUp(t, "[smtp]\netrn = [\"example.net\"]\nno_soliciting = [\"net.example:ADV\", \"net.example:x\"]\n[limits]\ndeliver_by_min = \"10m\"\n", "alice@example.test")
 	const solicit = "|NO-SOLICITING net.example:ADV,net.example:x"
 	for _, c := range []struct{ listener, clear, inTLS, loggedIn string }{
 		{"smtp", everywhere + solicit + "|STARTTLS|ETRN", everywhere + solicit + "|REQUIRETLS|ETRN", ""},

@@ -157,6 +157,9 @@ type Limits struct {
 	// FutureRelease is how long a message may be held on a submission door (RFC
 	// 4865); default 7 days, at most smtp.MaxSeconds; negative: not offered.
 	FutureRelease time.Duration
+	// DeliverBy is the shortest time in which a message may have to be delivered or
+	// returned, in whole seconds (RFC 2852 section 2); 0: any.
+	DeliverBy time.Duration
 }
 
 // Timeouts bound each wait for a client. 0 is the default.

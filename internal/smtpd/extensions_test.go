@@ -238,3 +238,18 @@ func TestSolicit(t *testing.T) {
 		}
 	}
 }
+
+// A least time binds those who insist, and is announced (RFC 2852 sections 2 to 4).
+func TestDeliverByLeast(t *testing.T) {
+	h := &house{}
+	_, addr := serve(t, Config{Mode: MX, Clock: clock.NewFake(noon), Limits: Limits{DeliverBy: 10 * time.Minute}}, h)
+	p := dial(t, addr)
+	if got := p.do("EHLO client.test", "250"); !strings.Contains(got, "DELIVERBY 600\r\n") {
+		t.Errorf("%q", got)
+	}
+	p.refuses("555 5.5.4", "BY=599;R", "BY=1;RT")
+	p.refuses("501 5.5.4", "BY=0;R", "BY=-600;R")
+	for _, params := range []string{"BY=600;R", "BY=601;RT", "BY=1;N", "BY=-5;N"} {
+		p.offer(h, params, "250 2.1.0")
+	}
+}
