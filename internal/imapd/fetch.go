@@ -102,12 +102,13 @@ func newFetcher(s *session, req *imap.Fetch, uid bool) *fetcher {
 type item struct {
 	pos   int
 	entry mailbox.Entry
-	seen  bool // this command has set \Seen
+	from  *mailbox.Snapshot // of which entry is
+	seen  bool              // this command has set \Seen
 }
 
 func (f *fetcher) run(spans []span) error {
 	f.taken, f.now = f.s.sel.view, f.s.sel.latest()
-	f.s.announceKeywords() // also where the view may not move
+	f.s.announceKeywords(f.now) // also where the view may not move
 	if !f.summary && !f.body {
 		f.runIndex(spans)
 		return nil
@@ -115,7 +116,7 @@ func (f *fetcher) run(spans []span) error {
 	batch := make([]item, 0, min(count(spans), fetchBatch))
 	for _, sp := range spans {
 		for pos, old := range f.taken.Range(sp.from, sp.to) {
-			batch = append(batch, item{pos: pos, entry: *old})
+			batch = append(batch, item{pos: pos, entry: *old, from: f.taken})
 			if len(batch) == fetchBatch {
 				if err := f.runBatch(batch); err != nil {
 					return err
@@ -137,15 +138,16 @@ func (f *fetcher) runIndex(spans []span) {
 	b := s.buf()
 	for _, sp := range spans {
 		for pos, e := range view.Range(sp.from, sp.to) {
+			from := view
 			if now != view { // messages were expunged and the client does not know
 				if fresh, ok := entryNow(now, pos, e.UID); ok {
-					e = &fresh
+					e, from = &fresh, now
 				}
 			}
 			if e.ModSeq <= f.since && f.since > 0 {
 				continue
 			}
-			b = f.appendIndex(b, pos, e)
+			b = f.appendIndex(b, from, pos, e)
 			b = append(b, ")\r\n"...)
 			if len(b) >= highWater {
 				s.out = b
@@ -162,7 +164,7 @@ func (f *fetcher) runIndex(spans []span) {
 
 // appendIndex begins the response of a message and writes the items that the
 // index answers.
-func (f *fetcher) appendIndex(b []byte, pos int, e *mailbox.Entry) []byte {
+func (f *fetcher) appendIndex(b []byte, from *mailbox.Snapshot, pos int, e *mailbox.Entry) []byte {
 	b = append(b, "* "...)
 	b = imap.AppendNumber(b, uint32(pos+1))
 	b = append(b, " FETCH ("...)
@@ -172,16 +174,16 @@ func (f *fetcher) appendIndex(b []byte, pos int, e *mailbox.Entry) []byte {
 			continue
 		}
 		b = f.space(b)
-		b = f.appendIndexItem(b, f.items[i].Kind, e)
+		b = f.appendIndexItem(b, f.items[i].Kind, from, e)
 	}
 	return b
 }
 
-func (f *fetcher) appendIndexItem(b []byte, kind imap.FetchKind, e *mailbox.Entry) []byte {
+func (f *fetcher) appendIndexItem(b []byte, kind imap.FetchKind, from *mailbox.Snapshot, e *mailbox.Entry) []byte {
 	switch kind {
 	case imap.FetchFlags:
 		b = append(b, "FLAGS "...)
-		return append(b, f.s.sel.flags.of(f.now, e)...)
+		return append(b, f.s.sel.flags.of(from, e)...)
 	case imap.FetchUID:
 		return imap.AppendNumber(append(b, "UID "...), e.UID)
 	case imap.FetchInternalDate:
@@ -262,10 +264,10 @@ func (f *fetcher) refresh(batch []item) {
 	if f.now == f.taken {
 		return
 	}
-	f.s.announceKeywords()
+	f.s.announceKeywords(f.now)
 	for i := range batch {
 		if e, ok := entryNow(f.now, batch[i].pos, batch[i].entry.UID); ok {
-			batch[i].entry = e
+			batch[i].entry, batch[i].from = e, f.now
 		}
 	}
 }
@@ -317,10 +319,10 @@ func (f *fetcher) one(it *item, sum *message.Summary) error {
 		defer body.Close()
 		s.bodies++
 	}
-	b := f.appendIndex(s.buf(), it.pos, &it.entry)
+	b := f.appendIndex(s.buf(), it.from, it.pos, &it.entry)
 	if it.seen && !f.asks(imap.FetchFlags) {
 		b = f.space(b)
-		b = f.appendIndexItem(b, imap.FetchFlags, &it.entry)
+		b = f.appendIndexItem(b, imap.FetchFlags, it.from, &it.entry)
 	}
 	if it.seen && s.condsto && !f.asks(imap.FetchModSeq) {
 		b = f.space(b)

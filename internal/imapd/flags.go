@@ -74,7 +74,7 @@ type flagKey struct {
 // flagTexts makes the text of a flag list once for each combination that a
 // mailbox has. The zero value is ready.
 type flagTexts struct {
-	known int // keywords in the dictionary that texts was made from
+	names []string // the dictionary that texts was made from
 	texts map[flagKey]string
 	last  flagKey
 	text  string
@@ -83,14 +83,14 @@ type flagTexts struct {
 // maxTexts bounds the combinations remembered.
 const maxTexts = 1024
 
-// of is the flag list of e, "(\Seen Work)".
+// of is the flag list of e, an entry of snap, "(\Seen Work)".
 func (t *flagTexts) of(snap *mailbox.Snapshot, e *mailbox.Entry) string {
 	if e.Keywords == 0 {
 		return plainTexts[e.Flags&allFlags]
 	}
 	names := snap.Keywords()
-	if len(names) != t.known || len(t.texts) >= maxTexts {
-		*t = flagTexts{known: len(names)}
+	if !sameNames(names, t.names) || len(t.texts) >= maxTexts {
+		*t = flagTexts{names: names}
 	}
 	key := flagKey{e.Flags, e.Keywords}
 	if key == t.last && t.text != "" {
@@ -106,6 +106,11 @@ func (t *flagTexts) of(snap *mailbox.Snapshot, e *mailbox.Entry) string {
 	}
 	t.last, t.text = key, text
 	return text
+}
+
+// sameNames reports whether two snapshots share their dictionary.
+func sameNames(a, b []string) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // keywordBits is the bits of names in a mailbox's dictionary.

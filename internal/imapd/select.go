@@ -44,7 +44,7 @@ func (s *session) open(p *imap.Parser, readOnly bool) (string, error) {
 	s.condsto = s.condsto || condstore
 	sel := &selected{mbox: mbox, readOnly: readOnly, view: mbox.Snapshot()}
 	sel.changed, sel.stop = mbox.Changed()
-	sel.keywords = len(sel.view.Keywords())
+	sel.keywords = sel.view.Keywords()
 	s.sel, s.state = sel, inMailbox
 	s.describe(name)
 	if readOnly {

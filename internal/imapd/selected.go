@@ -1,6 +1,8 @@
 package imapd
 
 import (
+	"slices"
+
 	"posthouse/internal/imap"
 	"posthouse/internal/mailbox"
 )
@@ -14,7 +16,7 @@ type selected struct {
 	view     *mailbox.Snapshot
 	changed  <-chan struct{}
 	stop     func()
-	keywords int // how many of the mailbox's keywords the client was told
+	keywords []string // of the mailbox, as the client was told
 	flags    flagTexts
 }
 
@@ -179,36 +181,38 @@ func (s *session) update(expunge bool, mine *own) {
 	s.out = b
 	old := sel.view
 	sel.view = now
-	s.announceKeywords()
+	s.announceKeywords(now)
+	same := grown(old.Keywords(), now.Keywords()) // else a bit may be another keyword
 	for _, pos := range changed {
 		e := now.At(pos)
-		if mine == nil || e.ModSeq != mine.modseq || s.surprising(old, &e, mine) {
-			s.sendFlags(pos, &e, s.rev2)
+		if mine == nil || e.ModSeq != mine.modseq || mine.expected != nil && !(same && mine.foresaw(old, &e)) {
+			s.sendFlags(now, pos, &e, s.rev2)
 		}
 	}
 }
 
-// surprising reports whether a message that the session changed silently has
-// other flags than its client must think.
-func (s *session) surprising(old *mailbox.Snapshot, e *mailbox.Entry, mine *own) bool {
-	if mine.expected == nil {
-		return false
-	}
+// foresaw reports whether a message that the session changed silently has the
+// flags that its client must think.
+func (mine *own) foresaw(old *mailbox.Snapshot, e *mailbox.Entry) bool {
 	i, ok := old.Index(e.UID)
 	if !ok {
-		return false
+		return true
 	}
 	was := old.At(i)
 	flags, keywords := mine.expected(&was)
-	return flags != e.Flags || keywords != e.Keywords
+	return flags == e.Flags && keywords == e.Keywords
+}
+
+// grown reports whether a dictionary has all that it had, in its place.
+func grown(was, is []string) bool {
+	return len(is) >= len(was) && (sameNames(was, is) || slices.Equal(was, is[:len(was)]))
 }
 
 // announceKeywords sends FLAGS and PERMANENTFLAGS when the mailbox has keywords
 // that the client does not know.
-func (s *session) announceKeywords() {
-	now := s.sel.latest()
-	if n := len(now.Keywords()); n != s.sel.keywords {
-		s.sel.keywords = n
+func (s *session) announceKeywords(now *mailbox.Snapshot) {
+	if names := now.Keywords(); !sameNames(names, s.sel.keywords) {
+		s.sel.keywords = names
 		s.sendFlagLists(now)
 	}
 }
@@ -234,9 +238,9 @@ func (s *session) sendFlagLists(view *mailbox.Snapshot) {
 	s.out = append(b, ")] Flags permitted\r\n"...)
 }
 
-// sendFlags writes a FETCH response with the flags of one message, its UID when
+// sendFlags writes a FETCH response with the flags of a message of now, its UID when
 // asked, its modseq for those who enabled CONDSTORE (RFC 7162 section 3.1).
-func (s *session) sendFlags(pos int, e *mailbox.Entry, uid bool) {
+func (s *session) sendFlags(now *mailbox.Snapshot, pos int, e *mailbox.Entry, uid bool) {
 	b := append(s.buf(), "* "...)
 	b = imap.AppendNumber(b, uint32(pos+1))
 	b = append(b, " FETCH ("...)
@@ -246,7 +250,7 @@ func (s *session) sendFlags(pos int, e *mailbox.Entry, uid bool) {
 		b = append(b, ' ')
 	}
 	b = append(b, "FLAGS "...)
-	b = append(b, s.sel.flags.of(s.sel.latest(), e)...)
+	b = append(b, s.sel.flags.of(now, e)...)
 	if s.condsto {
 		b = appendModSeq(append(b, ' '), e.ModSeq)
 	}

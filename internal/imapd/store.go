@@ -41,7 +41,7 @@ func (s *session) store(p *imap.Parser, uid bool) (string, error) {
 // reportStore sends the flags that STORE leads to, then what others changed.
 func (s *session) reportStore(req *imap.Store, spans []span, res mailbox.StoreResult, uid bool) {
 	now := s.sel.latest()
-	s.announceKeywords()
+	s.announceKeywords(now)
 	failed := failedUIDs(res.Failed)
 	for _, sp := range spans {
 		for pos, old := range s.sel.view.Range(sp.from, sp.to) {
@@ -51,7 +51,7 @@ func (s *session) reportStore(req *imap.Store, spans []span, res mailbox.StoreRe
 			}
 			switch {
 			case !req.Silent:
-				s.sendFlags(pos, &e, uid || s.rev2)
+				s.sendFlags(now, pos, &e, uid || s.rev2)
 			case s.condsto && e.ModSeq == res.ModSeq && res.ModSeq != 0:
 				// Also a silent change tells its mod-sequence (RFC 7162 section 3.1.3).
 				s.sendModSeq(pos, &e, uid || s.rev2)

@@ -3,19 +3,11 @@ package mailbox
 import (
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"posthouse/internal/id"
 	"posthouse/internal/kv"
 )
-
-// maxKeywords is the size of a mailbox's dictionary: the bits of Entry.Keywords.
-const maxKeywords = 64
-
-// maxKeyword is the most bytes of one keyword.
-const maxKeyword = 255
 
 // edit is one transaction on one account: the rows that nearly every change
 // reads and writes, kept until finish writes them. All of a transaction's
@@ -41,7 +33,7 @@ type boxEdit struct {
 	id       uint32
 	row      boxRow
 	dirty    bool
-	keywords []string // nil until needed
+	dict     dictionary
 	added    UIDSet
 	changed  UIDSet
 	expunged UIDSet
@@ -107,22 +99,6 @@ func readBox(r kv.Reader, k keyspace, id uint32) (boxRow, error) {
 	return decodeBox(b)
 }
 
-// readKeywords reads a dictionary of n names.
-func readKeywords(r kv.Reader, k keyspace, id uint32, n int) ([]string, error) {
-	if n == 0 {
-		return nil, nil
-	}
-	b, err := r.Get(k.keywords(id))
-	if err != nil {
-		return nil, fmt.Errorf("keywords of mailbox %d: %w", id, err)
-	}
-	names, err := decodeKeywords(b)
-	if err == nil && len(names) != n {
-		err = fmt.Errorf("%w: mailbox %d has %d keywords, not %d", errRow, id, len(names), n)
-	}
-	return names, err
-}
-
 // box is the mailbox with that id.
 func (e *edit) box(id uint32) (*boxEdit, error) {
 	for _, b := range e.boxes {
@@ -153,51 +129,6 @@ func (b *boxEdit) touch() uint64 {
 	b.dirty = true
 	b.row.modseq = b.e.touch()
 	return b.row.modseq
-}
-
-// names is the mailbox's dictionary.
-func (b *boxEdit) names() ([]string, error) {
-	if b.keywords == nil && b.row.keywords > 0 {
-		var err error
-		if b.keywords, err = readKeywords(b.e.tx, b.e.keys, b.id, b.row.keywords); err != nil {
-			return nil, err
-		}
-	}
-	return b.keywords, nil
-}
-
-// keywordBits turns keywords into bits. With add, unknown ones enter the
-// dictionary: all of them, or ErrKeywords; without, they are passed over.
-func (b *boxEdit) keywordBits(words []string, add bool) (uint64, error) {
-	if len(words) == 0 {
-		return 0, nil
-	}
-	names, err := b.names()
-	if err != nil {
-		return 0, err
-	}
-	before := len(names)
-	var bits uint64
-	for _, w := range words {
-		i := slices.IndexFunc(names, func(n string) bool { return strings.EqualFold(n, w) })
-		if i < 0 && !add {
-			continue
-		}
-		if i < 0 {
-			if len(names) >= maxKeywords || w == "" || len(w) > maxKeyword {
-				return 0, ErrKeywords
-			}
-			i = len(names)
-			names = append(slices.Clip(names), w)
-		}
-		bits |= 1 << i
-	}
-	if len(names) > before {
-		b.touch()
-		b.keywords, b.row.keywords = names, len(names)
-		return bits, b.e.tx.Set(b.e.keys.keywords(b.id), encodeKeywords(names))
-	}
-	return bits, nil
 }
 
 // put files a message under the mailbox's next UID.

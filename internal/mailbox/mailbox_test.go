@@ -110,28 +110,6 @@ func TestStoreFlags(t *testing.T) {
 	g.verify()
 }
 
-func TestKeywordsAreFull(t *testing.T) {
-	g := newGround(t)
-	g.create(1)
-	g.deliver(1, "INBOX", mail("one", "hello"))
-	m := g.box(g.account(1), "INBOX")
-	var words []string
-	for i := range maxKeywords {
-		words = append(words, "k"+string(rune('A'+i%26))+string(rune('0'+i/26)))
-	}
-	_, err := m.StoreFlags(t.Context(), StoreRequest{UIDs: one(1), Op: FlagsSet, Keywords: words})
-	g.must(err)
-	s := m.Snapshot()
-	if !s.KeywordsFull() || s.At(0).Keywords != 1<<64-1 {
-		t.Errorf("full %v, bits %x", s.KeywordsFull(), s.At(0).Keywords)
-	}
-	_, err = m.StoreFlags(t.Context(), StoreRequest{UIDs: one(1), Op: FlagsAdd, Keywords: []string{"more"}})
-	if !errors.Is(err, ErrKeywords) {
-		t.Errorf("one more: %v", err)
-	}
-	g.verify()
-}
-
 func TestExpunge(t *testing.T) {
 	g := newGround(t)
 	g.create(1)

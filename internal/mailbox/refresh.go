@@ -106,12 +106,18 @@ func (u *update) read() (err error) {
 	return nil
 }
 
-// words is the dictionary: it only grows, so the old one is good if as long.
+// words is the dictionary. Until it is full it only grows, so the old one is good
+// if as long.
 func (u *update) words() ([]string, error) {
-	if u.old != nil && len(u.old.keywords) == u.row.keywords {
+	same := u.old != nil && len(u.old.keywords) == u.row.keywords
+	if same && u.row.keywords < maxKeywords {
 		return u.old.keywords, nil
 	}
-	return readKeywords(u.r, u.keys, u.box, u.row.keywords)
+	names, err := readKeywords(u.r, u.keys, u.box, u.row.keywords)
+	if same && slices.Equal(names, u.old.keywords) {
+		names = u.old.keywords
+	}
+	return names, err
 }
 
 // changes follows the log. whole says that reading the mailbox anew is cheaper,

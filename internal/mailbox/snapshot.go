@@ -67,11 +67,28 @@ func (s *Snapshot) Range(from, to int) iter.Seq2[int, *Entry] {
 	}
 }
 
-// Keywords is the mailbox's dictionary: bit i of Entry.Keywords is Keywords()[i].
+// Keywords is the mailbox's dictionary: bit i of Entry.Keywords is Keywords()[i]
+// for entries of this snapshot; in another one a name may have given way to a new
+// one. As long as they are the same, snapshots share the slice.
 func (s *Snapshot) Keywords() []string { return s.keywords }
 
-// KeywordsFull reports that no new keyword can be added (PERMANENTFLAGS without \*).
-func (s *Snapshot) KeywordsFull() bool { return len(s.keywords) >= maxKeywords }
+// KeywordsFull reports that no new keyword can be added (PERMANENTFLAGS without
+// \*): there are as many as can be, and messages bear all of them.
+func (s *Snapshot) KeywordsFull() bool {
+	if len(s.keywords) < maxKeywords {
+		return false
+	}
+	var used uint64
+	for _, chunk := range s.chunks {
+		for i := range chunk {
+			used |= chunk[i].Keywords
+		}
+		if used == 1<<maxKeywords-1 {
+			return true
+		}
+	}
+	return false
+}
 
 // Status is the counters of this state.
 func (s *Snapshot) Status() Status { return s.status }
