@@ -92,6 +92,8 @@ func TestKeywordsOfTheGone(t *testing.T) {
 	c.ok("STORE 2 +FLAGS.SILENT (New)")
 	other.talk(`
 		C: a FETCH 2:3 FLAGS
+		S: * FLAGS ~ New)
+		S: * OK [PERMANENTFLAGS ~
 		S: * 2 FETCH (FLAGS (Last))
 		S: * 3 FETCH (FLAGS (New))
 		S: a OK ~
