@@ -202,8 +202,8 @@ type Limits struct {
 	// IdleCommands is how many SMTP commands that bring no mail (NOOP, RSET, EHLO …)
 	// a session may give since then. Default: 100.
 	IdleCommands int `toml:"idle_commands"`
-	// UnknownRecipients is how many recipients that do not exist a stranger may ask
-	// for in one SMTP session. Default: 50.
+	// UnknownRecipients is how many recipients that do not exist, or are not who they
+	// were (RRVS), a stranger may ask for in one SMTP session. Default: 50.
 	UnknownRecipients int `toml:"unknown_recipients"`
 	// Messages is how many messages one SMTP session may bring. Default: 10000.
 	Messages int `toml:"messages"`

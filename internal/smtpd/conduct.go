@@ -63,12 +63,12 @@ func (c *conduct) note(verb string) {
 // delivered wipes the slate, but for what a harvester leaves on it.
 func (c *conduct) delivered() { *c = conduct{unknown: c.unknown} }
 
-// harvests notes a recipient that does not exist and ends the session of a
-// stranger that asks for too many: it is after the names that do.
+// harvests notes a recipient that does not exist, or is not who it was, and ends
+// the session of a stranger that asks for too many: it is after the names that do,
+// or after how long they have (RFC 7293 section 13.1).
 func (s *session) harvests(refusal *status.Error) bool {
-	const badMailbox, mailbox = 1, 1 // X.1.1 of RFC 3463
-	e := refusal.Enhanced
-	if s.trusted || s.who.Account != 0 || refusal.Temporary() || e.Subject != badMailbox || e.Detail != mailbox {
+	noSuch, somebodyElse := enhanced(5, 1, 1), enhanced(5, 7, 17)
+	if e := refusal.Enhanced; s.trusted || s.who.Account != 0 || e != noSuch && e != somebodyElse {
 		return false
 	}
 	limit := s.srv.cfg.Limits.UnknownRcpts

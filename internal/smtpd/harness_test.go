@@ -62,6 +62,8 @@ func (h *house) Rcpt(_ context.Context, _ *envelope.Envelope, r envelope.Rcpt) e
 		return nil
 	case "busy":
 		return errors.New("the disk is on fire")
+	case "young":
+		return status.New(550, 7, 17, "The mailbox has changed hands since the date given")
 	}
 	return status.New(550, 1, 1, "No such user here")
 }

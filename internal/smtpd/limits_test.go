@@ -33,6 +33,9 @@ func TestSessionLimits(t *testing.T) {
 		"harvest": {Limits{UnknownRcpts: 2}, []step{
 			{"EHLO x", "250"}, {"MAIL FROM:<>", "250"}, {"RCPT TO:<a@example.test>", "550 5.1.1"}, {"RCPT TO:<b@example.test>", "550 5.1.1"}, {"RCPT TO:<bob@example.test>", "250"},
 			{"BDAT 0 LAST", "250"}, {"MAIL FROM:<>", "250"}, {"RCPT TO:<c@example.test>", "421 4.7.0 Too many unknown recipients"}}, true},
+		"how old": {Limits{UnknownRcpts: 2}, []step{
+			{"EHLO x", "250"}, {"MAIL FROM:<>", "250"}, {"RCPT TO:<young@example.test> RRVS=2020-01-01T00:00:00Z", "550 5.7.17"},
+			{"RCPT TO:<young@example.test> RRVS=2021-01-01T00:00:00Z", "550 5.7.17"}, {"RCPT TO:<young@example.test> RRVS=2022-01-01T00:00:00Z", "421 4.7.0"}}, true},
 		"HTTP":  {Limits{}, []step{{"GET / HTTP/1.1", "421 4.7.0"}}, true},
 		"SSH":   {Limits{}, []step{{"SSH-2.0-x", "421 4.7.0"}}, true},
 		"TLS":   {Limits{}, []step{{"\x16\x03\x01", "421 4.7.0"}}, true},
