@@ -322,6 +322,9 @@ type TLSReports struct {
 	Organization string `toml:"organization"`
 }
 
+// AutoReserve stands for a Store.Reserve that is not given.
+const AutoReserve Size = -1
+
 // Store is about what is kept.
 type Store struct {
 	// Recoverable is how long the body of an expunged message is kept. Default: "14d".
@@ -330,6 +333,10 @@ type Store struct {
 	Cache Size `toml:"cache"`
 	// Segment is the size of a file of the body log, "1M" to "1G". Default: "128M".
 	Segment Size `toml:"segment"`
+	// Reserve is what new mail leaves free on the disk, for the index; with less, mail
+	// is refused for now (452). "0": none. Default: "64M", or a tenth of the file
+	// system if that is less.
+	Reserve Size `toml:"reserve"`
 }
 
 // Log is what is logged, on standard error.
@@ -361,7 +368,7 @@ func Default() *Config {
 			Port: 25, Connections: 500, ConnectionsPerSite: 20,
 			Retry: Duration{5 * time.Minute}, DelayNotice: hours(4), GiveUp: hours(5 * 24), MTASTS: true,
 		},
-		Store: Store{Recoverable: hours(14 * 24), Cache: 64 << 20, Segment: 128 << 20},
+		Store: Store{Recoverable: hours(14 * 24), Cache: 64 << 20, Segment: 128 << 20, Reserve: AutoReserve},
 		Log:   Log{Level: "info", Format: "text"},
 	}
 }

@@ -93,6 +93,9 @@ func (v *validator) general() {
 	}
 	v.size("store.cache", v.c.Store.Cache, 1<<20, 1<<40)
 	v.size("store.segment", v.c.Store.Segment, 1<<20, 1<<30)
+	if v.c.Store.Reserve != AutoReserve {
+		v.size("store.reserve", v.c.Store.Reserve, 0, 1<<50)
+	}
 	for i, s := range v.c.DNS.Servers {
 		full, ok := serverAddress(s)
 		if !ok {

@@ -37,6 +37,9 @@ type FS interface {
 	MkdirAll(dir string, perm fs.FileMode) error
 	// SyncDir makes the names in dir durable.
 	SyncDir(dir string) error
+	// Space is the bytes that may still be written to the file system that dir
+	// is on, and its size.
+	Space(dir string) (free, total int64, err error)
 	// Lock takes an exclusive lock named by a file, or answers ErrLocked.
 	Lock(name string) (io.Closer, error)
 }

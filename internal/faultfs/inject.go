@@ -161,6 +161,17 @@ func (i *Injector) SyncDir(dir string) error {
 	return i.base().SyncDir(dir)
 }
 
+// Space is at most what Room left; it never fails by itself.
+func (i *Injector) Space(dir string) (free, total int64, err error) {
+	free, total, err = i.base().Space(dir)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.full {
+		free = min(free, i.room)
+	}
+	return free, total, err
+}
+
 // Lock never fails by itself.
 func (i *Injector) Lock(name string) (io.Closer, error) { return i.base().Lock(name) }
 

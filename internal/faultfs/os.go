@@ -43,6 +43,9 @@ func (OS) SyncDir(dir string) error {
 	return err
 }
 
+// Space is statfs; where there is none, more than anybody writes.
+func (OS) Space(dir string) (free, total int64, err error) { return space(dir) }
+
 // Lock takes an advisory lock that ends with the process.
 func (OS) Lock(name string) (io.Closer, error) {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)

@@ -3,6 +3,7 @@ package faultfs
 import (
 	"errors"
 	"io"
+	"math"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -72,6 +73,30 @@ func (f *osFile) writeBatch(batch [][]byte, off int64) (int, error) {
 		return n, io.ErrShortWrite
 	}
 	return n, nil
+}
+
+// space counts what the system keeps for root as not free.
+func space(dir string) (free, total int64, err error) {
+	var st unix.Statfs_t
+	for {
+		err = unix.Statfs(dir, &st)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		return 0, 0, wrap("statfs", dir, err)
+	}
+	size := uint64(st.Bsize)
+	return bytesOf(st.Bavail, size), bytesOf(st.Blocks, size), nil
+}
+
+// bytesOf is n blocks in bytes; some file systems call themselves endless.
+func bytesOf(n, size uint64) int64 {
+	if size != 0 && n > math.MaxInt64/size {
+		return math.MaxInt64
+	}
+	return int64(n * size)
 }
 
 func lockFile(f *os.File) error {

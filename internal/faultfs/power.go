@@ -216,6 +216,9 @@ func (d *Disk) SyncDir(string) error {
 	})
 }
 
+// Space is that of the directory below.
+func (d *Disk) Space(dir string) (free, total int64, err error) { return OS{}.Space(dir) }
+
 // Lock takes no lock: a disk serves one test.
 func (d *Disk) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
 

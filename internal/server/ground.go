@@ -173,9 +173,13 @@ func makePrivate(data, index string) error {
 }
 
 func (g *ground) openBodies(rebuild bool) error {
+	reserve := g.cfg.Store.Reserve.Bytes()
+	if g.cfg.Store.Reserve == config.AutoReserve {
+		reserve = segment.AutoReserve
+	}
 	var err error
 	g.bodies, err = segment.Open(filepath.Join(g.cfg.Data, bodiesDir), segment.Options{
-		Logger: g.log, SegmentSize: g.cfg.Store.Segment.Bytes(),
+		Logger: g.log, SegmentSize: g.cfg.Store.Segment.Bytes(), Reserve: reserve,
 	})
 	if err != nil {
 		return fmt.Errorf("open the bodies: %w", err)

@@ -48,7 +48,8 @@ func (r *readiness) stop() {
 // probeEvery bounds how often readiness writes to the store.
 const probeEvery = time.Second
 
-// isReady is nil when every listener accepts and the store writes.
+// isReady is nil when every listener accepts and the store writes, with room
+// for bodies.
 func (s *Server) isReady(ctx context.Context) error {
 	r := &s.ready
 	r.mu.Lock()
@@ -80,6 +81,9 @@ func (s *Server) probeStore(ctx context.Context) error {
 	}
 	if s.ground.bodies.Stats().Failed {
 		return errors.New("the body log has failed")
+	}
+	if err := s.ground.bodies.Room(0); err != nil {
+		return fmt.Errorf("no room for new mail: %w", err)
 	}
 	return nil
 }

@@ -43,6 +43,7 @@ type Options struct {
 	MemoryLimit int64         // bytes of one body kept in memory before it goes to a file; default 512 KB
 	OpenFiles   int           // segment files kept open for reading; default 128
 	Grace       time.Duration // how long a body may wait for its first reference before Live is asked; default 1 h
+	Reserve     int64         // bytes of free disk below which bodies are refused with ErrFull; AutoReserve; default none
 	ReadOnly    bool          // change nothing; see OpenReadOnly
 }
 
@@ -89,6 +90,7 @@ type Store struct {
 	parts    atomic.Uint64
 	moves    atomic.Uint64 // grows, under mu, whenever places change
 	stats    counters
+	space    reserve
 
 	numbers  sync.Mutex // guards next and reserved
 	next     uint32
@@ -158,6 +160,7 @@ func prepare(dir string, opt Options) (_ *Store, err error) {
 	}
 	s.files = newFileCache(opt.OpenFiles, s.openSegment)
 	s.fwd = newForwards(s)
+	s.space.s = s
 	if !opt.ReadOnly {
 		if err := s.fs.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("segment: %w", err)

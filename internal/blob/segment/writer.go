@@ -69,6 +69,9 @@ func (s *Store) Create(ctx context.Context) (blob.Writer, error) {
 	if err := s.writable(); err != nil {
 		return nil, err
 	}
+	if err := s.Room(0); err != nil {
+		return nil, err
+	}
 	w := &writer{s: s}
 	w.chunks = w.room[:0]
 	return w, nil
@@ -112,6 +115,14 @@ func (w *writer) Write(p []byte) (int, error) {
 
 // flush writes the chunks to the part file and keeps one of them, empty.
 func (w *writer) flush() error {
+	bytes := int64(0)
+	for _, c := range w.chunks {
+		bytes += int64(len(c))
+	}
+	if err := w.s.space.take(bytes); err != nil {
+		return err
+	}
+	defer w.s.space.give(bytes)
 	if w.part == nil {
 		name := filepath.Join(w.s.dir, fmt.Sprintf("tmp-%x%s", w.s.parts.Add(1), partSuffix))
 		f, err := w.s.fs.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
@@ -183,6 +194,10 @@ func (w *writer) Commit(ctx context.Context, meta []byte) (blob.Ref, error) {
 		created: w.s.opt.Clock.Now().UnixNano(),
 	}
 	if w.part == nil && w.size <= w.s.opt.MemoryLimit {
+		if err := w.s.space.take(h.size()); err != nil {
+			return blob.Ref{}, err
+		}
+		defer w.s.space.give(h.size())
 		return w.s.commit(&h, w.chunks, meta)
 	}
 	if err := w.flush(); err != nil {
