@@ -9,6 +9,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+
+	"posthouse/internal/space"
 )
 
 // ErrNotFound is the answer for a reference to a body that is not there.
@@ -17,9 +19,9 @@ var ErrNotFound = errors.New("blob: body not found")
 // ErrCorrupt wraps what verification found wrong with a body.
 var ErrCorrupt = errors.New("blob: body is damaged")
 
-// ErrFull means that the disk has no room; nothing was stored, and the store
-// goes on working when there is room again.
-var ErrFull = errors.New("blob: no space left")
+// ErrFull means that the disk has no room, or only what is kept for the index;
+// nothing was stored, and the store goes on working when there is room again.
+var ErrFull = space.ErrFull
 
 // ErrFailed wraps a failed fsync: the store accepts nothing more until it is
 // opened again, because what the disk holds is not known.
@@ -63,6 +65,9 @@ type Store interface {
 	// Create begins a body. Its bytes may stay in memory up to a bound set by
 	// the engine (some hundred KB) and go to disk beyond it.
 	Create(ctx context.Context) (Writer, error)
+	// CreateOwn is Create for what the house itself must keep: small and rare. It
+	// may go into the reserve of the disk (see package space).
+	CreateOwn(ctx context.Context) (Writer, error)
 	// Open opens a body for reading; the caller closes it.
 	Open(ref Ref) (Body, error)
 	// Release says that nothing refers to ref any more. Its space is won back

@@ -127,7 +127,7 @@ func (d *dirImpl) body(ctx context.Context, o *object) (blob.Ref, error) {
 	if err != nil {
 		return blob.Ref{}, err
 	}
-	w, err := d.opt.Bodies.Create(ctx)
+	w, err := d.opt.Bodies.CreateOwn(ctx)
 	if err != nil {
 		return blob.Ref{}, err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"posthouse/internal/admin"
+	"posthouse/internal/blob"
 )
 
 // Paths of the admin API; the Client uses the same.
@@ -56,6 +57,9 @@ func problem(err error) error {
 		return huma.Error409Conflict(err.Error())
 	case errors.Is(err, admin.ErrInvalid):
 		return huma.Error422UnprocessableEntity(err.Error())
+	}
+	if errors.Is(err, blob.ErrFull) {
+		return huma.NewError(http.StatusInsufficientStorage, err.Error())
 	}
 	return huma.Error500InternalServerError(err.Error())
 }

@@ -30,7 +30,7 @@ func (s *session) cmdAppend(c received) (string, error) {
 		s.drainAppend(c)
 		return "", err
 	}
-	in, err := s.srv.backend.NewIncoming(s.ctx)
+	in, err := s.srv.backend.NewIncoming(s.ctx, int64(lit.Size))
 	if err != nil {
 		s.drainAppend(c)
 		return "", err

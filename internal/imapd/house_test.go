@@ -52,7 +52,7 @@ func (p people) Account(ctx context.Context, acct id.Account) (*mailbox.Account,
 	return p.store.Account(ctx, acct)
 }
 
-func (p people) NewIncoming(ctx context.Context) (*mailbox.Incoming, error) {
+func (p people) NewIncoming(ctx context.Context, _ int64) (*mailbox.Incoming, error) {
 	return p.store.NewIncoming(ctx)
 }
 

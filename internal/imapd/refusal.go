@@ -34,7 +34,7 @@ func (s *session) refusal(err error) string {
 		return "[TOOBIG] The message is too big"
 	case errors.Is(err, mailbox.ErrGone):
 		return "[EXPUNGEISSUED] Some of the messages no longer exist"
-	case errors.Is(err, blob.ErrFull):
+	case errors.Is(err, blob.ErrFull): // of ours, not of the account: no OVERQUOTA (RFC 5530 section 3)
 		return "[UNAVAILABLE] No space left, try again later"
 	case errors.As(err, &st):
 		if st.Cause != nil {

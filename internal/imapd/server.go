@@ -27,8 +27,8 @@ type Backend interface {
 	Authenticator(remote netip.Addr, door string) sasl.Authenticator
 	// Account opens the mailboxes of an account; the session releases it.
 	Account(ctx context.Context, acct id.Account) (*mailbox.Account, error)
-	// NewIncoming begins a message for APPEND.
-	NewIncoming(ctx context.Context) (*mailbox.Incoming, error)
+	// NewIncoming begins a message for APPEND, of so many bytes.
+	NewIncoming(ctx context.Context, size int64) (*mailbox.Incoming, error)
 }
 
 // Config is the settings of a Server. Zero values mean the defaults given.

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 
 	"posthouse/internal/kv"
-	"posthouse/internal/status"
 )
 
 // also is work of somebody else that becomes durable with a message, in the
@@ -46,7 +45,7 @@ func (in *Intake) commit(ctx context.Context, f *filing, extra ...also) error {
 			if from == 0 {
 				in.release(f)
 			}
-			return status.Of(err)
+			return storeError(err)
 		}
 		from = to
 	}

@@ -22,6 +22,7 @@ import (
 	"posthouse/internal/queue"
 	"posthouse/internal/report"
 	"posthouse/internal/smtp"
+	"posthouse/internal/space"
 	"posthouse/internal/status"
 )
 
@@ -29,7 +30,7 @@ import (
 // taken to be in a loop (RFC 5321 section 6.3 asks for at least 100).
 const DefaultMaxHops = 100
 
-// Options of an Intake. All but HoldQuota, NoSoliciting, Catch, MaxHops and Log are needed.
+// Options of an Intake. All but HoldQuota, NoSoliciting, Space, Catch, MaxHops and Log are needed.
 type Options struct {
 	DB        kv.Store
 	Counts    *refs.Counter
@@ -45,6 +46,8 @@ type Options struct {
 	HoldQuota HoldQuota
 	// NoSoliciting are classes of solicitations that are refused (RFC 3865).
 	NoSoliciting []string
+	// Space, when set, says at MAIL whether there is room for the message.
+	Space *space.Reserve
 	// Catch, when set, is where mail for elsewhere is filed instead of being
 	// sent: "posthouse dev" lets nothing out of the house.
 	Catch *Catch
@@ -74,8 +77,12 @@ func New(opt Options) *Intake {
 	return &Intake{opt: opt}
 }
 
-// Mail judges the reverse-path of env, whose Origin is filled in.
+// Mail judges the reverse-path of env, whose Origin and Size are filled in, and
+// whether there is room for a message now.
 func (in *Intake) Mail(ctx context.Context, env *envelope.Envelope) error {
+	if err := in.opt.Space.Fits(space.Mail, env.Size); err != nil {
+		return storeError(err) // 452: RFC 1870 section 6.1
+	}
 	if env.Origin.Account == 0 {
 		return nil
 	}

@@ -12,7 +12,7 @@ import (
 // one recipient anywhere. Nobody is told what becomes of it.
 func (in *Intake) Post(ctx context.Context, from, to smtp.Address, message io.WriterTo) error {
 	env := &envelope.Envelope{
-		From: from, Rcpts: []envelope.Rcpt{{To: to, Notify: "NEVER"}}, Origin: envelope.Origin{Door: "internal"},
+		From: from, Rcpts: []envelope.Rcpt{{To: to, Notify: "NEVER"}}, Origin: envelope.Origin{Door: internalDoor},
 		Stream: envelope.Transactional,
 	}
 	t, err := in.Begin(ctx, env)

@@ -53,7 +53,7 @@ func (in *Intake) reportFiling(ctx context.Context, d *report.DSN) (*filing, err
 
 func reportEnvelope(d *report.DSN) *envelope.Envelope {
 	env := &envelope.Envelope{
-		ID: d.ID, Rcpts: []envelope.Rcpt{{To: d.To}}, Origin: envelope.Origin{Door: "internal"},
+		ID: d.ID, Rcpts: []envelope.Rcpt{{To: d.To}}, Origin: envelope.Origin{Door: internalDoor},
 		Tenant: envelope.MainTenant, Stream: envelope.Person, UTF8: d.NeedsUTF8(),
 	}
 	if o := d.Original; o != nil {

@@ -22,6 +22,9 @@ import (
 // known again.
 const deliveredTo = "Delivered-To:"
 
+// internalDoor is the door of what the house writes itself.
+const internalDoor = "internal"
+
 // maxHead is the longest header that is understood, in bytes: one that is longer
 // is kept as it is, and only its beginning is looked at for loops and for the From
 // field.
@@ -59,7 +62,11 @@ func (in *Intake) Begin(ctx context.Context, env *envelope.Envelope) (*Transfer,
 	if err != nil {
 		return nil, err
 	}
-	incoming, err := in.opt.Mailboxes.NewIncoming(ctx)
+	begin := in.opt.Mailboxes.NewIncoming
+	if env.Origin.Door == internalDoor {
+		begin = in.opt.Mailboxes.NewOwn
+	}
+	incoming, err := begin(ctx)
 	if err != nil {
 		return nil, storeError(err)
 	}
@@ -306,7 +313,8 @@ func (r *route) results(n int) []error {
 	return errs
 }
 
-// storeError puts a failure of the store into words.
+// storeError puts a failure of the store into words. A full disk is 452 4.3.1
+// (RFC 5321 section 4.2.2, RFC 3463 section 3.4).
 func storeError(err error) error {
 	if errors.Is(err, mailbox.ErrTooBig) {
 		return status.Wrap(err, 552, 3, 4, "Message is too big")

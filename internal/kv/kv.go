@@ -12,6 +12,8 @@ package kv
 import (
 	"context"
 	"errors"
+
+	"posthouse/internal/space"
 )
 
 // ErrNotFound is what Get answers for a key that is not there.
@@ -23,6 +25,10 @@ var ErrClosed = errors.New("kv: closed")
 // ErrFailed wraps the first failed write or sync of a store. From then on every
 // Update fails with it: what the disk holds is not known any more.
 var ErrFailed = errors.New("kv: store failed")
+
+// ErrFull is what Update answers while the disk has no room for its writes.
+// Nothing was written, and the store goes on working when there is room again.
+var ErrFull = space.ErrFull
 
 // ErrPartition is what a Tx answers for a write outside the partitions that the
 // Update named.

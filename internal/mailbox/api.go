@@ -12,6 +12,7 @@ import (
 	"posthouse/internal/clock"
 	"posthouse/internal/id"
 	"posthouse/internal/message"
+	"posthouse/internal/space"
 )
 
 // Errors of this package. Others are internal faults.
@@ -65,6 +66,8 @@ type Options struct {
 	// EpochAhead is how far ahead of the clock the UIDVALIDITY of new mailboxes
 	// is, for an index that is made again: none of the lost ones may come again.
 	EpochAhead time.Duration
+	// Space, when set, says whether there is room for copies.
+	Space *space.Reserve
 	// Quota tells an account's limit in bytes, 0 for none.
 	Quota func(context.Context, id.Account) (int64, error)
 }

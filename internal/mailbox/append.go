@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"posthouse/internal/blob/refs"
+	"posthouse/internal/kv"
 	"posthouse/internal/record"
 )
 
@@ -83,7 +84,7 @@ func overQuota(used, more, quota int64) bool { return quota > 0 && used+more > q
 
 // append files a stored body, or gives it back.
 func (a *account) append(ctx context.Context, name string, stored Stored, flags Flags, keywords []string, date time.Time, quota int64) (done Delivered, err error) {
-	var refused error // what fn itself said: then nothing is written for certain
+	var refused error // what fn itself said
 	modseq, err := a.s.update(ctx, a.id, func(e *edit) error {
 		done, refused = e.append(name, stored, flags, keywords, date, quota)
 		if refused == nil {
@@ -92,7 +93,7 @@ func (a *account) append(ctx context.Context, name string, stored Stored, flags 
 		return refused
 	}, refs.Partition(stored.Ref))
 	if err != nil {
-		if refused != nil {
+		if refused != nil || errors.Is(err, kv.ErrFull) { // nothing is written for certain
 			return Delivered{}, errors.Join(err, a.s.counts.Release(stored.Ref))
 		}
 		return Delivered{}, err

@@ -7,11 +7,16 @@ import (
 	"math/bits"
 
 	"posthouse/internal/kv"
+	"posthouse/internal/space"
 )
 
 // copyPage is the most messages that one transaction copies or moves: about
 // 5 MB of the 8 that an engine must take.
 const copyPage = 40_000
+
+// copyRoom is about what the rows of a copy take on the disk until the engine has
+// put them in order, in bytes.
+const copyRoom = 256
 
 // Copy copies messages, all or none, with flags, keywords and dates. Keywords
 // for which dest has no room are left behind. More than 40,000 messages take
@@ -51,6 +56,11 @@ func (b *box) transfer(ctx context.Context, snap *Snapshot, set UIDSet, dest str
 		}
 	}
 	uids := snap.uidsIn(set)
+	if !move { // which people need to clear away
+		if err := b.a.s.opt.Space.Fits(space.Copies, int64(len(uids))*copyRoom); err != nil {
+			return CopyResult{}, err
+		}
+	}
 	for _, uid := range uids {
 		i, _ := snap.Index(uid)
 		t.bytes += int64(snap.at(i).Size)

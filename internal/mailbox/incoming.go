@@ -26,7 +26,16 @@ var _ io.Writer = (*Incoming)(nil)
 // NewIncoming begins a message. It accepts at most Options.MaxMessageSize bytes,
 // then Write answers ErrTooBig.
 func (s *Store) NewIncoming(ctx context.Context) (*Incoming, error) {
-	w, err := s.bodies.Create(ctx)
+	return s.incoming(s.bodies.Create(ctx))
+}
+
+// NewOwn is NewIncoming for a message that the house itself writes: there is room
+// for it longer.
+func (s *Store) NewOwn(ctx context.Context) (*Incoming, error) {
+	return s.incoming(s.bodies.CreateOwn(ctx))
+}
+
+func (s *Store) incoming(w blob.Writer, err error) (*Incoming, error) {
 	if err != nil {
 		return nil, err
 	}

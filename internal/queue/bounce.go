@@ -2,8 +2,10 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"io"
 
+	"posthouse/internal/blob"
 	"posthouse/internal/envelope"
 	"posthouse/internal/id"
 	"posthouse/internal/kv"
@@ -55,8 +57,9 @@ func (q *Queue) fileReport(j *job, b *batch) {
 		b.dsn = d.ID // the Reporter may have given it another
 		return q.writeTx(tx, b)
 	}
+	relayed := b.changes[0].verdict == vRelayed
 	wait := firstPause
-	for range maxReportTries {
+	for try := 1; ; try++ {
 		q.order.RLock()
 		err := q.opt.Reporter.Report(context.Background(), d, alsoTx, b.parts())
 		if err == nil {
@@ -64,18 +67,28 @@ func (q *Queue) fileReport(j *job, b *batch) {
 		}
 		q.order.RUnlock()
 		if err == nil {
+			if relayed && try > 1 {
+				q.resume()
+			}
 			return
 		}
+		full := errors.Is(err, blob.ErrFull)
 		q.opt.Log.Error("queue: report cannot be filed", "msg_id", string(j.msg.id()), "err", err, "again_in", wait)
-		if b.changes[0].verdict == vRelayed {
-			q.recordUntold(b)
-			return
+		if relayed && full {
+			q.pause() // for the outcome cannot be recorded either
+		} else if relayed || try == maxReportTries {
+			break
 		}
 		if !q.sleep(q.soft.Done(), wait) {
-			break // the next start tries again
+			break
 		}
-		wait *= 2
+		wait = min(2*wait, maxPause)
 	}
+	if relayed {
+		q.recordUntold(b)
+		return
+	}
+	// The next try, or the next start, tells.
 	var entries []*entry
 	for _, c := range b.changes {
 		entries = append(entries, c.e)
@@ -83,8 +96,8 @@ func (q *Queue) fileReport(j *job, b *batch) {
 	q.putBackEntries(entries)
 }
 
-// recordUntold records that mail was sent without telling so: to wait for the
-// report would be to risk that it is sent twice.
+// recordUntold records that mail was sent without telling so: to wait longer for
+// the report would be to risk that it is sent twice.
 func (q *Queue) recordUntold(b *batch) {
 	for _, c := range b.changes {
 		c.verdict = vSent

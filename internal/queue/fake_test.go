@@ -171,7 +171,8 @@ func (b *bodies) set(r blob.Ref, text []byte) {
 	}
 }
 
-func (b *bodies) Create(context.Context) (blob.Writer, error) { return nil, errors.ErrUnsupported }
+func (b *bodies) Create(context.Context) (blob.Writer, error)    { return nil, errors.ErrUnsupported }
+func (b *bodies) CreateOwn(context.Context) (blob.Writer, error) { return nil, errors.ErrUnsupported }
 func (b *bodies) Open(r blob.Ref) (blob.Body, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -12,6 +12,7 @@ import (
 	"posthouse/internal/oidc"
 	"posthouse/internal/sasl"
 	"posthouse/internal/smtpd"
+	"posthouse/internal/space"
 )
 
 // entrance is what the doors see of the house.
@@ -35,7 +36,10 @@ func (e *entrance) Account(ctx context.Context, acct id.Account) (*mailbox.Accou
 }
 
 // NewIncoming is for imapd.
-func (e *entrance) NewIncoming(ctx context.Context) (*mailbox.Incoming, error) {
+func (e *entrance) NewIncoming(ctx context.Context, size int64) (*mailbox.Incoming, error) {
+	if err := e.ground.space.Fits(space.Mail, size); err != nil {
+		return nil, err
+	}
 	return e.ground.mailboxes.NewIncoming(ctx)
 }
 

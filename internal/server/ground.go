@@ -26,6 +26,7 @@ import (
 	"posthouse/internal/kv/pebble"
 	"posthouse/internal/mailbox"
 	"posthouse/internal/queue"
+	"posthouse/internal/space"
 )
 
 // FormatVersion is the version of what is written to disk. A store of a newer
@@ -66,6 +67,7 @@ type ground struct {
 	cfg       *config.Config
 	log       *slog.Logger
 	clock     clock.Clock
+	space     *space.Reserve
 	db        *pebble.Store
 	bodies    *segment.Store
 	counts    *refs.Counter
@@ -136,7 +138,10 @@ func openGround(ctx context.Context, cfg *config.Config, log *slog.Logger, opt g
 	if err := makePrivate(cfg.Data, index); err != nil {
 		return nil, err
 	}
-	g.db, err = pebble.Open(index, pebble.Options{Logger: log, CacheSize: cfg.Store.Cache.Bytes()})
+	if err := g.openSpace(index); err != nil {
+		return nil, err
+	}
+	g.db, err = pebble.Open(index, pebble.Options{Logger: log, CacheSize: cfg.Store.Cache.Bytes(), Space: g.space})
 	if errors.Is(err, pebble.ErrDamaged) {
 		return nil, fmt.Errorf("open the store in %s: %w: posthouse rebuild makes the index again from the bodies", cfg.Data, err)
 	}
@@ -172,14 +177,24 @@ func makePrivate(data, index string) error {
 	return os.Chmod(index, dirMode)
 }
 
-func (g *ground) openBodies(rebuild bool) error {
+// openSpace watches the disks on which the index and the bodies are.
+func (g *ground) openSpace(index string) error {
+	bodies := filepath.Join(g.cfg.Data, bodiesDir)
+	if err := os.MkdirAll(bodies, dirMode); err != nil {
+		return err
+	}
 	reserve := g.cfg.Store.Reserve.Bytes()
 	if g.cfg.Store.Reserve == config.AutoReserve {
-		reserve = segment.AutoReserve
+		reserve = space.Auto
 	}
+	g.space = space.New(space.Options{Clock: g.clock, Log: g.log, Dirs: []string{index, bodies}, Reserve: reserve})
+	return nil
+}
+
+func (g *ground) openBodies(rebuild bool) error {
 	var err error
 	g.bodies, err = segment.Open(filepath.Join(g.cfg.Data, bodiesDir), segment.Options{
-		Logger: g.log, SegmentSize: g.cfg.Store.Segment.Bytes(), Reserve: reserve,
+		Logger: g.log, SegmentSize: g.cfg.Store.Segment.Bytes(), Space: g.space,
 	})
 	if err != nil {
 		return fmt.Errorf("open the bodies: %w", err)
@@ -203,7 +218,7 @@ func (g *ground) openDomain(ctx context.Context, rebuild bool) error {
 	var err error
 	g.mailboxes, err = mailbox.Open(g.db, g.bodies, g.counts, mailbox.Options{
 		Clock: g.clock, Recoverable: g.cfg.Store.Recoverable.Duration,
-		MaxMessageSize: g.cfg.Limits.MessageSize.Bytes() + traceRoom, EpochAhead: ahead,
+		MaxMessageSize: g.cfg.Limits.MessageSize.Bytes() + traceRoom, EpochAhead: ahead, Space: g.space,
 		Quota: func(ctx context.Context, acct id.Account) (int64, error) {
 			a, err := g.directory.AccountByID(ctx, acct)
 			return a.Quota, err

@@ -10,6 +10,7 @@ import (
 
 	"posthouse/internal/classify"
 	"posthouse/internal/journal"
+	"posthouse/internal/space"
 )
 
 // metrics is what /metrics tells. Labels are never addresses or accounts.
@@ -95,6 +96,14 @@ func (m *metrics) handler() http.Handler {
 func (m *metrics) ground(g *ground) {
 	fn := func(name, help string, value func() float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "posthouse", Name: name, Help: help}, value))
+	}
+	fn("disk_free_bytes", "Bytes free on the disk of the store.", func() float64 { return float64(g.space.Figures().Free) })
+	fn("disk_reserve_bytes", "Bytes of them that new mail leaves.", func() float64 { return float64(g.space.Figures().Reserve) })
+	for use := range space.Uses {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Namespace: "posthouse", Name: "disk_refused_total", Help: "What was refused for want of room, by what it was for.",
+			ConstLabels: prometheus.Labels{"use": use.String()},
+		}, func() float64 { return float64(g.space.Figures().Refused[use]) }))
 	}
 	fn("bodies_bytes", "Bytes of message bodies on disk.", func() float64 { return float64(g.bodies.Stats().Bytes) })
 	fn("bodies_dead_bytes", "Bytes of them that nothing refers to.", func() float64 { return float64(g.bodies.Stats().DeadBytes) })

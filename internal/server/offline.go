@@ -33,6 +33,7 @@ func OpenOffline(ctx context.Context, cfg *config.Config, log *slog.Logger, opt 
 	if err != nil {
 		return nil, err
 	}
+	g.db.Hurry() // a command does not wait for room on a full disk
 	resolver, err := newResolver(cfg)
 	if err != nil {
 		return nil, errors.Join(err, g.close())

@@ -49,7 +49,7 @@ func (r *readiness) stop() {
 const probeEvery = time.Second
 
 // isReady is nil when every listener accepts and the store writes, with room
-// for bodies.
+// for new mail.
 func (s *Server) isReady(ctx context.Context) error {
 	r := &s.ready
 	r.mu.Lock()
@@ -70,6 +70,9 @@ func (s *Server) isReady(ctx context.Context) error {
 
 // probeStore writes to the index and looks whether the bodies can be written.
 func (s *Server) probeStore(ctx context.Context) error {
+	if err := s.ground.space.Low(); err != nil {
+		return fmt.Errorf("no room for new mail: %w", err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	key := kv.NewKey(kv.StorePartition).String("probe")
@@ -81,9 +84,6 @@ func (s *Server) probeStore(ctx context.Context) error {
 	}
 	if s.ground.bodies.Stats().Failed {
 		return errors.New("the body log has failed")
-	}
-	if err := s.ground.bodies.Room(0); err != nil {
-		return fmt.Errorf("no room for new mail: %w", err)
 	}
 	return nil
 }

@@ -201,7 +201,7 @@ func (s *Server) openIntake(ctx context.Context) error {
 	g := s.ground
 	opt := intake.Options{
 		DB: g.db, Counts: g.counts, Mailboxes: g.mailboxes, Directory: g.directory, Queue: s.queue,
-		Journal: g.journal, Clock: g.clock, Log: s.log, Hostname: s.cfg.Hostname,
+		Journal: g.journal, Clock: g.clock, Log: s.log, Hostname: s.cfg.Hostname, Space: g.space,
 		NoSoliciting: s.cfg.SMTP.NoSoliciting,
 		HoldQuota:    intake.HoldQuota{Messages: s.cfg.Limits.FutureReleaseMessages, Octets: s.cfg.Limits.FutureReleaseSize.Bytes()},
 	}
@@ -247,6 +247,7 @@ func (s *Server) openDoors(ctx context.Context) error {
 	s.stopBG = cancel
 	s.running.Go(func() { s.watchStore(background) })
 	s.running.Go(func() { s.housekeep(background) })
+	s.running.Go(func() { s.watchSpace(background) })
 	s.running.Go(func() { s.outbound.keep(background) })
 	if s.reports != nil {
 		s.running.Go(func() { s.outbound.counter.Run(background) })
@@ -289,6 +290,24 @@ func (s *Server) watchStore(ctx context.Context) {
 	case <-s.ground.db.Failed():
 		s.log.Error("the store failed: no mail is accepted any more", "err", s.ground.db.Err())
 		s.fail(s.ground.db.Err())
+	}
+}
+
+// spaceEvery is how soon the log tells that the disk has filled, or has room again,
+// when nobody brings mail.
+const spaceEvery = 5 * time.Second
+
+// watchSpace looks at the disk now and then, for the log.
+func (s *Server) watchSpace(ctx context.Context) {
+	for {
+		t := s.ground.clock.NewTimer(spaceEvery)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-t.C():
+			_ = s.ground.space.Low()
+		}
 	}
 }
 
@@ -363,6 +382,9 @@ func (s *Server) undo() error {
 		shutting.Go(func() { note(s.queue.Close(ctx)) })
 	}
 	shutting.Wait()
+	if s.ground != nil && s.ground.db != nil {
+		s.ground.db.Hurry() // on a full disk background work may wait for ever
+	}
 	if s.http != nil {
 		note(s.http.Shutdown(ctx))
 	}

@@ -245,7 +245,8 @@ const letter = "Subject: hello\r\n\r\ntext\r\n"
 type bodies struct{}
 
 // Create implements blob.Store.
-func (bodies) Create(context.Context) (blob.Writer, error) { return nil, errors.ErrUnsupported }
+func (bodies) Create(context.Context) (blob.Writer, error)    { return nil, errors.ErrUnsupported }
+func (bodies) CreateOwn(context.Context) (blob.Writer, error) { return nil, errors.ErrUnsupported }
 
 // Open implements blob.Store.
 func (bodies) Open(blob.Ref) (blob.Body, error) { return body{bytes.NewReader([]byte(letter))}, nil }

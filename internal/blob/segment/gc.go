@@ -11,6 +11,7 @@ import (
 
 	"posthouse/internal/blob"
 	"posthouse/internal/clock"
+	"posthouse/internal/space"
 )
 
 // flushEvery is how long released bodies may wait to be noted on disk, and how
@@ -121,14 +122,21 @@ func (s *Store) loadSidecars(ctx context.Context) error {
 	return nil
 }
 
+// activeMostlyDead reports whether sealing the active segment would make room.
+// When there is too little, little is worth it.
 func (s *Store) activeMostlyDead() bool {
+	least := s.opt.SegmentSize / 4
+	if s.opt.Space.Low() != nil {
+		least /= 32
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.active
-	return a != nil && a.size > s.opt.SegmentSize/4 && a.deadBytes*2 > a.size
+	return a != nil && a.size > least && a.deadBytes*2 > a.size
 }
 
-// candidates are the sealed segments worth a closer look, lowest first.
+// candidates are the sealed segments worth a closer look, those with the least
+// to copy first: they make the room for the others.
 func (s *Store) candidates() []uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,7 +150,9 @@ func (s *Store) candidates() []uint32 {
 			nums = append(nums, num)
 		}
 	}
-	slices.Sort(nums)
+	slices.SortFunc(nums, func(a, b uint32) int {
+		return cmp.Or(cmp.Compare(s.segs[a].size-s.segs[a].deadBytes, s.segs[b].size-s.segs[b].deadBytes), cmp.Compare(a, b))
+	})
 	return nums
 }
 
@@ -169,9 +179,10 @@ func (s *Store) collect(ctx context.Context, num uint32, sum *GCStats) error {
 			return err
 		}
 	}
+	crowded := !s.opt.Space.Has(space.Index, p.live) // no room for the copies
 	s.mu.Lock()
 	seg.keep, seg.suspect = p.damaged, false
-	if p.damaged || p.live*2 > size {
+	if p.damaged || crowded || p.live*2 > size {
 		p.correct(s, seg)
 		s.mu.Unlock()
 		if p.damaged {

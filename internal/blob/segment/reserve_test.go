@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -8,16 +9,25 @@ import (
 
 	"posthouse/internal/blob"
 	"posthouse/internal/faultfs"
+	"posthouse/internal/space"
 )
 
+// scarce is a store on a disk with a reserve of 1 MB.
+func scarce(t *testing.T, disk *faultfs.Injector) (*Store, string, func()) {
+	t.Helper()
+	clk := newFakeClock()
+	dir := t.TempDir()
+	keep := space.New(space.Options{FS: disk, Clock: clk, Dirs: []string{dir}, Reserve: 1 << 20})
+	s := openStore(t, dir, Options{FS: disk, Clock: clk, MemoryLimit: 64 << 10, SegmentSize: 20_000, Space: keep})
+	return s, dir, func() { clk.Advance(2 * time.Second) }
+}
+
 // TestReserve refuses bodies of both kinds before the disk is full, reads on,
-// collects, and takes bodies again when there is room.
+// takes those of the house itself, and takes all again when there is room.
 func TestReserve(t *testing.T) {
 	for _, size := range []int{3000, 300_000} {
 		disk := new(faultfs.Injector)
-		clk := newFakeClock()
-		dir := t.TempDir()
-		s := openStore(t, dir, Options{FS: disk, Clock: clk, MemoryLimit: 64 << 10, SegmentSize: 20_000, Reserve: 1 << 20})
+		s, dir, later := scarce(t, disk)
 		disk.Room(1<<20 + int64(size)*5/2)
 		var refs []blob.Ref
 		for {
@@ -40,19 +50,71 @@ func TestReserve(t *testing.T) {
 			t.Errorf("left behind: %s", left)
 		}
 		wantBody(t, s, refs[0], pattern(1, size))
-		clk.Advance(2 * time.Second)
+		later()
+		own := putOwn(t, s, pattern(3, 1000))
+		wantBody(t, s, own, pattern(3, 1000))
 		disk.Room(1000)
-		if err := s.Room(0); !errors.Is(err, blob.ErrFull) {
-			t.Errorf("room inside the reserve: %v", err)
+		later()
+		if _, err := s.CreateOwn(t.Context()); !errors.Is(err, blob.ErrFull) {
+			t.Errorf("a body of the house on a full disk: %v", err)
 		}
 		if err := s.Release(refs[0]); err != nil {
 			t.Errorf("release inside the reserve: %v", err)
 		}
 		disk.Room(-1)
-		if err := s.Room(0); !errors.Is(err, blob.ErrFull) {
+		if _, err := s.Create(t.Context()); !errors.Is(err, blob.ErrFull) {
 			t.Errorf("the disk was asked twice in a second: %v", err)
 		}
-		clk.Advance(2 * time.Second)
+		later()
 		wantBody(t, s, put(t, s, pattern(2, size), "m"), pattern(2, size))
+	}
+}
+
+func putOwn(t *testing.T, s *Store, body []byte) blob.Ref {
+	t.Helper()
+	w, err := s.CreateOwn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(body); err != nil {
+		t.Fatal(err)
+	}
+	ref, err := w.Commit(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ref
+}
+
+// TestCollectInReserve makes room while bodies are refused: a small log is enough,
+// and a segment whose living bodies do not fit is left until they do.
+func TestCollectInReserve(t *testing.T) {
+	disk := new(faultfs.Injector)
+	s, _, later := scarce(t, disk)
+	var refs []blob.Ref
+	for seed := range uint64(12) {
+		refs = append(refs, put(t, s, pattern(seed, 6000), "m")) // three in a segment
+	}
+	for i, ref := range refs {
+		if i%3 > 0 {
+			if err := s.Release(ref); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	disk.Room(1<<18 + 1000) // a quarter of the reserve, where copies do not fit
+	later()
+	if st, err := s.GC(context.Background()); err != nil || st.Moved != 0 {
+		t.Errorf("collected %+v without room for copies: %v", st, err)
+	}
+	disk.Room(1 << 19)
+	later()
+	if st, err := s.GC(context.Background()); err != nil || st.Segments < 3 || st.Moved < 3 {
+		t.Errorf("collected %+v in the reserve: %v", st, err)
+	}
+	for i, ref := range refs {
+		if i%3 == 0 {
+			wantBody(t, s, ref, pattern(uint64(i), 6000))
+		}
 	}
 }

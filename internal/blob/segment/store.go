@@ -20,6 +20,7 @@ import (
 	"posthouse/internal/blob"
 	"posthouse/internal/clock"
 	"posthouse/internal/faultfs"
+	"posthouse/internal/space"
 )
 
 // ErrClosed is the answer to writes after Close.
@@ -36,15 +37,15 @@ type LiveFunc func(ref blob.Ref) (bool, error)
 
 // Options has a useful zero value.
 type Options struct {
-	FS          faultfs.FS    // default: the machine's
-	Logger      *slog.Logger  // default: nothing is logged
-	Clock       clock.Clock   // default: the system's
-	SegmentSize int64         // bytes after which a segment is sealed; default 128 MB, at most 2 GB
-	MemoryLimit int64         // bytes of one body kept in memory before it goes to a file; default 512 KB
-	OpenFiles   int           // segment files kept open for reading; default 128
-	Grace       time.Duration // how long a body may wait for its first reference before Live is asked; default 1 h
-	Reserve     int64         // bytes of free disk below which bodies are refused with ErrFull; AutoReserve; default none
-	ReadOnly    bool          // change nothing; see OpenReadOnly
+	FS          faultfs.FS     // default: the machine's
+	Logger      *slog.Logger   // default: nothing is logged
+	Clock       clock.Clock    // default: the system's
+	SegmentSize int64          // bytes after which a segment is sealed; default 128 MB, at most 2 GB
+	MemoryLimit int64          // bytes of one body kept in memory before it goes to a file; default 512 KB
+	OpenFiles   int            // segment files kept open for reading; default 128
+	Grace       time.Duration  // how long a body may wait for its first reference before Live is asked; default 1 h
+	Space       *space.Reserve // watches the disk; default: it is used to the end
+	ReadOnly    bool           // change nothing; see OpenReadOnly
 }
 
 func (o *Options) defaults() {
@@ -90,7 +91,6 @@ type Store struct {
 	parts    atomic.Uint64
 	moves    atomic.Uint64 // grows, under mu, whenever places change
 	stats    counters
-	space    reserve
 
 	numbers  sync.Mutex // guards next and reserved
 	next     uint32
@@ -160,7 +160,6 @@ func prepare(dir string, opt Options) (_ *Store, err error) {
 	}
 	s.files = newFileCache(opt.OpenFiles, s.openSegment)
 	s.fwd = newForwards(s)
-	s.space.s = s
 	if !opt.ReadOnly {
 		if err := s.fs.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("segment: %w", err)

@@ -10,6 +10,7 @@ import (
 
 	"posthouse/internal/blob"
 	"posthouse/internal/faultfs"
+	"posthouse/internal/space"
 )
 
 // Bodies in memory lie in chunks from two pools: one small chunk holds the
@@ -44,6 +45,7 @@ func freeChunk(b []byte) {
 // its own.
 type writer struct {
 	s      *Store
+	use    space.Use
 	size   int64
 	crc    uint32
 	chunks [][]byte
@@ -62,17 +64,24 @@ type partFile struct {
 }
 
 // Create begins a body.
-func (s *Store) Create(ctx context.Context) (blob.Writer, error) {
+func (s *Store) Create(ctx context.Context) (blob.Writer, error) { return s.create(ctx, space.Mail) }
+
+// CreateOwn begins a body of the house itself.
+func (s *Store) CreateOwn(ctx context.Context) (blob.Writer, error) {
+	return s.create(ctx, space.Index)
+}
+
+func (s *Store) create(ctx context.Context, use space.Use) (blob.Writer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if err := s.writable(); err != nil {
 		return nil, err
 	}
-	if err := s.Room(0); err != nil {
+	if err := s.opt.Space.Fits(use, 0); err != nil {
 		return nil, err
 	}
-	w := &writer{s: s}
+	w := &writer{s: s, use: use}
 	w.chunks = w.room[:0]
 	return w, nil
 }
@@ -119,10 +128,10 @@ func (w *writer) flush() error {
 	for _, c := range w.chunks {
 		bytes += int64(len(c))
 	}
-	if err := w.s.space.take(bytes); err != nil {
+	if err := w.s.opt.Space.Take(w.use, bytes); err != nil {
 		return err
 	}
-	defer w.s.space.give(bytes)
+	defer w.s.opt.Space.Give(bytes)
 	if w.part == nil {
 		name := filepath.Join(w.s.dir, fmt.Sprintf("tmp-%x%s", w.s.parts.Add(1), partSuffix))
 		f, err := w.s.fs.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
@@ -194,10 +203,10 @@ func (w *writer) Commit(ctx context.Context, meta []byte) (blob.Ref, error) {
 		created: w.s.opt.Clock.Now().UnixNano(),
 	}
 	if w.part == nil && w.size <= w.s.opt.MemoryLimit {
-		if err := w.s.space.take(h.size()); err != nil {
+		if err := w.s.opt.Space.Take(w.use, h.size()); err != nil {
 			return blob.Ref{}, err
 		}
-		defer w.s.space.give(h.size())
+		defer w.s.opt.Space.Give(h.size())
 		return w.s.commit(&h, w.chunks, meta)
 	}
 	if err := w.flush(); err != nil {

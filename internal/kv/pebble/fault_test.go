@@ -210,7 +210,7 @@ func TestDiskFaults(t *testing.T) {
 			var broken atomic.Bool
 			inject := errorfs.InjectorFunc(func(op errorfs.Op) error {
 				if broken.Load() && hit(op) {
-					return syscall.ENOSPC
+					return syscall.EIO
 				}
 				return nil
 			})
@@ -270,7 +270,7 @@ func TestOpenOnFullDisk(t *testing.T) {
 func failedForGood(t *testing.T, s *Store) {
 	t.Helper()
 	<-s.Failed()
-	if err := s.Err(); !errors.Is(err, kv.ErrFailed) || !errors.Is(err, syscall.ENOSPC) {
+	if err := s.Err(); !errors.Is(err, kv.ErrFailed) || !errors.Is(err, syscall.EIO) {
 		t.Errorf("Err: %v, want the failure and its cause", err)
 	}
 	ran := false

@@ -6,6 +6,9 @@ import (
 	"os"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"posthouse/internal/kv"
+	"posthouse/internal/space"
 )
 
 // freezeFS is a file system that stops at the store's first failure: from then
@@ -19,14 +22,13 @@ import (
 // does no harm, for the files that would replace it cannot be written any more.
 type freezeFS struct {
 	vfs.FS
-	f   *failure
-	dir string // the store's own directory
+	f     *failure
+	p     *patience
+	space *space.Reserve
+	dir   string // the store's own directory
 }
 
 var errFrozen = errors.New("kv: no writes after a failure")
-
-// walCategory is what Pebble calls the files of its WAL.
-const walCategory vfs.DiskWriteCategory = "pebble-wal"
 
 func (fs freezeFS) frozen() error {
 	if fs.f.err() != nil {
@@ -48,12 +50,24 @@ func (fs freezeFS) ReuseForWrite(old, name string, category vfs.DiskWriteCategor
 
 func (fs freezeFS) create(category vfs.DiskWriteCategory, make func() (vfs.File, error)) (vfs.File, error) {
 	wal := category == walCategory
+	if rewriting(category) {
+		fs.p.awake()
+	}
 	err := fs.frozen()
 	if err == nil {
 		var f vfs.File
-		if f, err = make(); err == nil {
-			return freezeFile{File: f, fs: fs, silent: wal}, nil
+		try := func() (err error) { f, err = make(); return err }
+		if needed(category) {
+			err = fs.p.insist(try)
+		} else {
+			err = try()
 		}
+		if err == nil {
+			return freezeFile{File: f, fs: fs, silent: wal, needed: needed(category)}, nil
+		}
+	}
+	if rewriting(category) && fs.p.bears(err) {
+		fs.p.rest()
 	}
 	if !wal {
 		return nil, err
@@ -116,6 +130,7 @@ type freezeFile struct {
 	vfs.File
 	fs     freezeFS
 	silent bool
+	needed bool // waits for room
 }
 
 // do runs a write unless frozen.
@@ -132,7 +147,21 @@ func (f freezeFile) do(write func() error) error {
 }
 
 func (f freezeFile) Write(p []byte) (n int, err error) {
-	err = f.do(func() (err error) { n, err = f.File.Write(p); return err })
+	write := func() error {
+		m, err := f.File.Write(p[n:])
+		n += m
+		return err
+	}
+	err = f.do(func() error {
+		if f.needed {
+			return f.fs.p.insist(write)
+		}
+		err := write()
+		if f.fs.p.bears(err) {
+			f.fs.p.rest()
+		}
+		return err
+	})
 	if err == nil {
 		n = len(p)
 	}
@@ -156,8 +185,16 @@ func (f freezeFile) SyncTo(length int64) (full bool, err error) {
 	return full, err
 }
 
+// Preallocate is only a help, so that its errors are the caller's to overlook. It
+// does not take what is kept for the rest of the engine's work.
 func (f freezeFile) Preallocate(off, length int64) error {
-	return f.do(func() error { return f.File.Preallocate(off, length) })
+	if err := f.fs.frozen(); err != nil {
+		return err
+	}
+	if !f.fs.space.Has(space.Index, length) {
+		return kv.ErrFull
+	}
+	return f.File.Preallocate(off, length)
 }
 
 func (f freezeFile) Close() error {

@@ -14,6 +14,7 @@ import (
 type logger struct {
 	log *slog.Logger
 	f   *failure
+	p   *patience
 }
 
 func (l logger) Infof(format string, args ...any) {
@@ -40,11 +41,15 @@ func (l logger) Fatalf(format string, args ...any) {
 	l.f.fail(err)
 }
 
-// events makes the store fail on background errors, such as a flush to a full
-// disk, which Pebble would retry without end.
+// events makes the store fail on background errors, which Pebble would retry
+// without end. A full disk is borne where patience is.
 func (l logger) events() *pebble.EventListener {
 	e := &pebble.EventListener{
 		BackgroundError: func(err error) {
+			if l.p.bears(err) {
+				l.log.Warn("store: no room on the disk to rewrite the index; it is tried again later", "err", err)
+				return
+			}
 			if l.f.err() != nil {
 				// Pebble tries again at once; slow it down until the process ends.
 				time.Sleep(50 * time.Millisecond)

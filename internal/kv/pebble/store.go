@@ -19,6 +19,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"posthouse/internal/kv"
+	"posthouse/internal/space"
 )
 
 // formatVersion is pinned, so that a new Pebble never changes the disk format by
@@ -37,12 +38,16 @@ type Options struct {
 	// MemTableSize is the memory for recent writes, in bytes; 0 is 16 MB. It is
 	// small because recycled WAL files are as large.
 	MemTableSize uint64
+	// Space watches the disk; nil uses it to the end.
+	Space *space.Reserve
 }
 
 // Store is an open database. It implements kv.Store.
 type Store struct {
 	db      *pebble.DB
 	f       *failure
+	p       *patience
+	space   *space.Reserve
 	locks   *keyedLocks
 	watch   *watchers
 	commit  *committer
@@ -70,7 +75,8 @@ func Open(dir string, opt Options) (*Store, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	f := newFailure()
-	l := logger{log: log, f: f}
+	p := newPatience(f, log)
+	l := logger{log: log, f: f, p: p}
 	db, err := openPebble(dir, pebbleOptions(dir, opt, l), f)
 	if errors.Is(err, syscall.EAGAIN) { // of the lock on the directory
 		return nil, fmt.Errorf("kv: %s: %w", dir, ErrLocked)
@@ -81,7 +87,8 @@ func Open(dir string, opt Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kv: open %s: %w", dir, err)
 	}
-	s := &Store{db: db, f: f, locks: newKeyedLocks(), watch: newWatchers()}
+	p.begun.Store(true)
+	s := &Store{db: db, f: f, p: p, space: opt.Space, locks: newKeyedLocks(), watch: newWatchers()}
 	s.commit = newCommitter(db, f, s.watch.wake)
 	return s, nil
 }
@@ -120,7 +127,7 @@ func pebbleOptions(dir string, opt Options, l logger) *pebble.Options {
 		fs = vfs.Default
 	}
 	o := &pebble.Options{
-		FS:                          freezeFS{FS: fs, f: l.f, dir: dir},
+		FS:                          freezeFS{FS: fs, f: l.f, p: l.p, space: opt.Space, dir: dir},
 		CacheSize:                   opt.CacheSize,
 		MemTableSize:                opt.MemTableSize,
 		MemTableStopWritesThreshold: 4,
@@ -228,6 +235,11 @@ func (s *Store) run(ctx context.Context, t *tx, parts kv.Partitions, fn func(kv.
 	if err := firstError(err, refused, ctx.Err()); err != nil {
 		return err
 	}
+	if t.request.batch != nil {
+		if err := s.space.Fits(space.Index, 0); err != nil {
+			return err
+		}
+	}
 	t.request.applied = release
 	handedOver = t.request.batch != nil
 	return s.commit.submit(&t.request)
@@ -281,6 +293,7 @@ func (s *Store) Close() error {
 	}
 	s.mu.Unlock()
 
+	s.p.end()
 	if !s.awaitEnd() {
 		return s.f.err()
 	}
@@ -320,6 +333,10 @@ func (s *Store) closeDB() (err error) {
 	}()
 	return s.db.Close()
 }
+
+// Hurry makes writes that wait for room on a full disk fail the store instead:
+// for who wants to close it soon.
+func (s *Store) Hurry() { s.p.end() }
 
 // Failed is closed when a write or sync has failed; see kv.ErrFailed.
 func (s *Store) Failed() <-chan struct{} { return s.f.failed }
