@@ -15,6 +15,7 @@ import (
 	"posthouse/internal/id"
 	"posthouse/internal/kv"
 	"posthouse/internal/kv/pebble"
+	"posthouse/internal/space"
 )
 
 // ground is a Store on the real engines.
@@ -27,6 +28,7 @@ type ground struct {
 	refs  *refs.Counter
 	clock *clock.Fake
 	quota int64
+	space *space.Reserve
 }
 
 func newGround(t testing.TB) *ground {
@@ -40,11 +42,11 @@ func (g *ground) open() {
 	g.t.Helper()
 	db, err := pebble.Open(filepath.Join(g.dir, "kv"), pebble.Options{})
 	g.must(err)
-	bodies, err := segment.Open(filepath.Join(g.dir, "blob"), segment.Options{})
+	bodies, err := segment.Open(filepath.Join(g.dir, "blob"), segment.Options{Space: g.space})
 	g.must(err)
 	g.db, g.body, g.refs = db, bodies, refs.New(bodies)
 	g.Store, err = Open(db, bodies, g.refs, Options{
-		Clock: g.clock,
+		Clock: g.clock, Space: g.space,
 		Quota: func(context.Context, id.Account) (int64, error) { return g.quota, nil },
 	})
 	g.must(err)

@@ -280,7 +280,7 @@ func TestSweepFinishesRemovals(t *testing.T) {
 	g.verify()
 	g.must(g.Sweep(t.Context()))
 	g.verify()
-	c, err := a.a.chores(t.Context())
+	c, err := a.a.chores(t.Context(), 0)
 	if err != nil || len(c.doomed) > 0 {
 		t.Errorf("left: %+v, %v", c, err)
 	}

@@ -15,23 +15,35 @@ import (
 const (
 	sweepFirst = time.Minute // after Open
 	sweepEvery = time.Hour
+	lookEvery  = 10 * time.Second // whether the disk is full
 	dropPage   = 400 // bodies dropped by one transaction, which writes in most shards of the counts
 )
 
 // hourOf is the bucket of time that expunged messages wait in.
 func hourOf(t time.Time) uint32 { return uint32(t.Unix() / 3600) }
 
-// sweeper runs Sweep now and then.
+// sweeper runs Sweep now and then, and while the disk is full at every look:
+// expunged messages give way to new mail before their time, those gone longest
+// first.
 func (s *Store) sweeper(ctx context.Context) {
-	for wait := sweepFirst; ; wait = sweepEvery {
-		t := s.opt.Clock.NewTimer(wait)
+	due, haste := s.opt.Clock.Now().Add(sweepFirst), 0
+	for {
+		t := s.opt.Clock.NewTimer(lookEvery)
 		select {
 		case <-ctx.Done():
 			t.Stop()
 			return
-		case <-t.C():
+		case now := <-t.C():
+			full := s.opt.Space.Low() != nil
+			if haste++; !full {
+				haste = 0
+			}
+			if !full && now.Before(due) {
+				continue
+			}
+			due = now.Add(sweepEvery)
 			// what could not be done now is found again next time
-			_ = s.Sweep(ctx)
+			_ = s.sweepAll(ctx, haste)
 		}
 	}
 }
@@ -39,10 +51,13 @@ func (s *Store) sweeper(ctx context.Context) {
 // Sweep drops expunged bodies whose time to be recovered is over, and finishes
 // what a crash broke off: removals of mailboxes and accounts, and copies, which
 // it undoes. A fault in one account does not keep it from the others; it answers the first.
-func (s *Store) Sweep(ctx context.Context) error {
+func (s *Store) Sweep(ctx context.Context) error { return s.sweepAll(ctx, 0) }
+
+// sweepAll is Sweep with the time to be recovered halved so often.
+func (s *Store) sweepAll(ctx context.Context, haste int) error {
 	var first error
 	err := s.Accounts(ctx, func(acct id.Account) bool {
-		if err := s.sweep(ctx, acct); err != nil && first == nil {
+		if err := s.sweep(ctx, acct, haste); err != nil && first == nil {
 			first = err
 		}
 		return ctx.Err() == nil
@@ -106,11 +121,11 @@ type chores struct {
 	more   bool
 }
 
-func (s *Store) sweep(ctx context.Context, acct id.Account) error {
+func (s *Store) sweep(ctx context.Context, acct id.Account, haste int) error {
 	a := s.acquire(acct)
 	defer a.release()
 	for {
-		c, err := a.chores(ctx)
+		c, err := a.chores(ctx, haste)
 		if err != nil {
 			return err
 		}
@@ -142,11 +157,12 @@ func (s *Store) sweep(ctx context.Context, acct id.Account) error {
 	}
 }
 
-func (a *account) chores(ctx context.Context) (c chores, err error) {
+func (a *account) chores(ctx context.Context, haste int) (c chores, err error) {
 	now := a.s.opt.Clock.Now()
+	kept := a.s.opt.Recoverable >> haste
 	// a message of hour h was expunged before (h+1)*3600
-	cutoff := int64(hourOf(now.Add(-a.s.opt.Recoverable))) - 1
-	if a.s.opt.Recoverable < 0 {
+	cutoff := int64(hourOf(now.Add(-kept))) - 1
+	if kept < 0 || haste > 0 && kept < time.Hour {
 		cutoff = int64(hourOf(now))
 	}
 	err = a.s.db.View(ctx, func(r kv.Reader) error {

@@ -63,6 +63,9 @@ func (fs freezeFS) create(category vfs.DiskWriteCategory, make func() (vfs.File,
 			err = try()
 		}
 		if err == nil {
+			if category == manifestCategory {
+				f = &aheadFile{File: f}
+			}
 			return freezeFile{File: f, fs: fs, silent: wal, needed: needed(category)}, nil
 		}
 	}

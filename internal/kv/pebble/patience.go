@@ -23,6 +23,7 @@ type patience struct {
 	over  chan struct{} // closed by end
 	ended sync.Once
 	stuck atomic.Int32 // writes that wait
+	pause time.Duration
 
 	mu      sync.Mutex
 	resting time.Time // until when nothing is rewritten
@@ -34,8 +35,8 @@ const (
 	restFromWork = 10 * time.Second       // after a rewriting found none
 )
 
-func newPatience(f *failure, log *slog.Logger) *patience {
-	return &patience{f: f, log: log, over: make(chan struct{})}
+func newPatience(f *failure, log *slog.Logger, pause time.Duration) *patience {
+	return &patience{f: f, log: log, pause: pause, over: make(chan struct{})}
 }
 
 // end makes nobody wait any more: what waits fails, and with it the store.
@@ -96,7 +97,7 @@ func (p *patience) sleep(d time.Duration) bool {
 func (p *patience) rest() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.resting = time.Now().Add(restFromWork)
+	p.resting = time.Now().Add(p.pause)
 }
 
 // awake returns when there may be rewriting.
@@ -124,4 +125,23 @@ func needed(category vfs.DiskWriteCategory) bool {
 // rewriting reports whether such a file replaces others.
 func rewriting(category vfs.DiskWriteCategory) bool {
 	return category == "pebble-compaction" || category == "pebble-blob-file-rewrite"
+}
+
+// aheadFile has room on the disk for what is still to be written to it. It is for
+// the MANIFEST: while that waits, reading waits too.
+type aheadFile struct {
+	vfs.File
+	size, ahead int64 // written, and set aside from the start of the file
+}
+
+// setAside is how much is set aside at a time, in bytes: some thousand changes.
+const setAside = 1 << 20
+
+func (f *aheadFile) Write(p []byte) (int, error) {
+	if f.size+int64(len(p))+setAside/2 > f.ahead && f.File.Preallocate(f.ahead, setAside) == nil {
+		f.ahead += setAside
+	} // and else it may work without
+	n, err := f.File.Write(p)
+	f.size += int64(n)
+	return n, err
 }

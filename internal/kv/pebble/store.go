@@ -4,6 +4,7 @@
 package pebble
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +41,8 @@ type Options struct {
 	MemTableSize uint64
 	// Space watches the disk; nil uses it to the end.
 	Space *space.Reserve
+
+	rest time.Duration // after a rewriting that found no room; but for tests the constant
 }
 
 // Store is an open database. It implements kv.Store.
@@ -75,7 +78,7 @@ func Open(dir string, opt Options) (*Store, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	f := newFailure()
-	p := newPatience(f, log)
+	p := newPatience(f, log, cmp.Or(opt.rest, restFromWork))
 	l := logger{log: log, f: f, p: p}
 	db, err := openPebble(dir, pebbleOptions(dir, opt, l), f)
 	if errors.Is(err, syscall.EAGAIN) { // of the lock on the directory
