@@ -327,15 +327,16 @@ const AutoReserve Size = -1
 
 // Store is about what is kept.
 type Store struct {
-	// Recoverable is how long the body of an expunged message is kept. Default: "14d".
+	// Recoverable is how long the body of an expunged message is kept, unless the disk
+	// is full. Default: "14d".
 	Recoverable Duration `toml:"recoverable"`
 	// Cache is memory for index blocks, at least "1M". Default: "64M".
 	Cache Size `toml:"cache"`
 	// Segment is the size of a file of the body log, "1M" to "1G". Default: "128M".
 	Segment Size `toml:"segment"`
-	// Reserve is what new mail leaves free on the disk, for the index; with less, mail
-	// is refused for now (452). "0": none. Default: "64M", or a tenth of the file
-	// system if that is less.
+	// Reserve is what new mail leaves free on the disk, for what must go on when it
+	// fills (see operations.md); "0" is nothing. Default: a twentieth of the file
+	// system, at most "256M".
 	Reserve Size `toml:"reserve"`
 }
 

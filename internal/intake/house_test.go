@@ -32,6 +32,7 @@ import (
 	"posthouse/internal/sasl"
 	"posthouse/internal/smtp"
 	"posthouse/internal/smtpd"
+	"posthouse/internal/space"
 )
 
 // house is an intake on the real engines, behind real SMTP and LMTP doors. What
@@ -51,11 +52,21 @@ type house struct {
 
 func newHouse(t *testing.T, accounts ...string) *house {
 	t.Helper()
+	return newHouseOn(t, nil, accounts...)
+}
+
+// newHouseOn is newHouse on a disk that may fill.
+func newHouseOn(t *testing.T, keep func(clock.Clock) *space.Reserve, accounts ...string) *house {
+	t.Helper()
 	h := &house{t: t, clock: clock.NewFake(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))}
+	var room *space.Reserve
+	if keep != nil {
+		room = keep(h.clock)
+	}
 	dir := t.TempDir()
 	db, err := pebble.Open(filepath.Join(dir, "index"), pebble.Options{})
 	h.must(err)
-	bodies, err := segment.Open(filepath.Join(dir, "bodies"), segment.Options{})
+	bodies, err := segment.Open(filepath.Join(dir, "bodies"), segment.Options{Space: room})
 	h.must(err)
 	h.bodies = bodies
 	counts := refs.New(bodies)
@@ -79,7 +90,7 @@ func newHouse(t *testing.T, accounts ...string) *house {
 	})
 	h.in = New(Options{
 		DB: db, Counts: counts, Mailboxes: h.mailboxes, Directory: h.directory, Queue: h, Journal: story,
-		Clock: h.clock, Log: log, Hostname: "mx.house.test",
+		Clock: h.clock, Log: log, Hostname: "mx.house.test", Space: room,
 	})
 	_, err = h.directory.AddDomain(t.Context(), "example.test")
 	h.must(err)

@@ -15,8 +15,8 @@ import (
 const (
 	sweepFirst = time.Minute // after Open
 	sweepEvery = time.Hour
-	lookEvery  = 10 * time.Second // whether the disk is full
-	dropPage   = 400 // bodies dropped by one transaction, which writes in most shards of the counts
+	lookEvery  = 5 * time.Second // whether the disk is full
+	dropPage   = 400             // bodies dropped by one transaction, which writes in most shards of the counts
 )
 
 // hourOf is the bucket of time that expunged messages wait in.

@@ -189,12 +189,12 @@ func (f freezeFile) SyncTo(length int64) (full bool, err error) {
 }
 
 // Preallocate is only a help, so that its errors are the caller's to overlook. It
-// does not take what is kept for the rest of the engine's work.
+// keeps out of the reserve, which is for what is written indeed.
 func (f freezeFile) Preallocate(off, length int64) error {
 	if err := f.fs.frozen(); err != nil {
 		return err
 	}
-	if !f.fs.space.Has(space.Index, length) {
+	if !f.fs.space.Has(space.Mail, length) {
 		return kv.ErrFull
 	}
 	return f.File.Preallocate(off, length)
