@@ -62,6 +62,9 @@ func (s *Server) isReady(ctx context.Context) error {
 			return fmt.Errorf("listener %s has ended", name)
 		}
 	}
+	if err := s.ground.space.Low(); err != nil {
+		return fmt.Errorf("no room for new mail: %w", err)
+	}
 	if now := time.Now(); now.Sub(r.probed) > probeEvery {
 		r.probed, r.probe = now, s.probeStore(ctx)
 	}
@@ -70,9 +73,6 @@ func (s *Server) isReady(ctx context.Context) error {
 
 // probeStore writes to the index and looks whether the bodies can be written.
 func (s *Server) probeStore(ctx context.Context) error {
-	if err := s.ground.space.Low(); err != nil {
-		return fmt.Errorf("no room for new mail: %w", err)
-	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	key := kv.NewKey(kv.StorePartition).String("probe")
