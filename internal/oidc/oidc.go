@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -176,8 +177,42 @@ func (v *Verifier) discover(ctx context.Context) (oidc.KeySet, error) {
 	if found.Keys == "" {
 		return nil, errors.New("its configuration names no keys")
 	}
-	// The keys outlive the login that asks for them.
-	return oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), v.client), found.Keys), nil
+	return newRemoteKeys(v.client, found.Keys), nil
+}
+
+// remoteKeys are the keys at a URL. They outlive the login that asks for them.
+//
+// Who does not find a key in the library's set asks for new ones, or joins one who
+// does, even if that one has had its answer and is only about to go: an old
+// answer. So who is refused asks once more, with a set of his own. It is the
+// bounded client that keeps us from asking too often.
+type remoteKeys struct {
+	client *http.Client
+	url    string
+	set    atomic.Pointer[oidc.RemoteKeySet]
+}
+
+func newRemoteKeys(client *http.Client, url string) *remoteKeys {
+	k := &remoteKeys{client: client, url: url}
+	k.set.Store(k.fresh())
+	return k
+}
+
+func (k *remoteKeys) fresh() *oidc.RemoteKeySet {
+	return oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), k.client), k.url)
+}
+
+// VerifySignature is oidc.KeySet.
+func (k *remoteKeys) VerifySignature(ctx context.Context, token string) ([]byte, error) {
+	payload, err := k.set.Load().VerifySignature(ctx, token)
+	if err == nil || ctx.Err() != nil {
+		return payload, err
+	}
+	own := k.fresh()
+	if payload, err = own.VerifySignature(ctx, token); err == nil {
+		k.set.Store(own)
+	}
+	return payload, err
 }
 
 // notingKeys tells a wrong signature from keys that could not be had.

@@ -215,7 +215,7 @@ func (h *diskHouse) accepted(text, to string) error {
 
 func (h *diskHouse) waitEmpty(t testing.TB) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); ; {
+	for end := time.Now().Add(2 * time.Minute); ; {
 		h.q.mu.Lock()
 		n := len(h.q.messages)
 		h.q.mu.Unlock()
