@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,6 +48,7 @@ func TestExitStatus(t *testing.T) {
 		{"init --hostname mx --data " + none, 2},
 		{"domain list --frobnicate", 2},
 		{"account quota alice@example.test lots --data " + none, 2},
+		{"account owner alice@example.test soon --data " + none, 2},
 		{"queue drop --data " + none, 2},
 		{"queue drop --all --domain example.test --data " + none, 2},
 		{"queue list --older-than soon --data " + none, 2},
@@ -259,17 +261,20 @@ func TestCommands(t *testing.T) {
 			t.Errorf("made-up password %q", password)
 		}
 		h.Run("", "account", "quota", "carol@other.test", "5G")
+		h.Run("", "account", "owner", "carol@other.test", "2019-05-01")
 		h.Run("", "account", "passwd", "carol@other.test")
 		h.Run("", "alias", "add", "team@other.test", "carol@other.test", "alice@"+Domain, "someone@elsewhere.test")
 		h.Run("", "alias", "add", "@other.test", "carol@other.test")
 		var accounts []struct {
-			Address string
-			Quota   int64
+			Address    string
+			Quota      int64
+			OwnerSince time.Time `json:"owner_since"`
 		}
 		if err := json.Unmarshal([]byte(h.Run("", "account", "list", "--json")), &accounts); err != nil {
 			t.Fatal(err)
 		}
-		if len(accounts) != 2 || accounts[1].Address != "carol@other.test" || accounts[1].Quota != 5<<30 {
+		if len(accounts) != 2 || accounts[1].Address != "carol@other.test" || accounts[1].Quota != 5<<30 ||
+			accounts[1].OwnerSince.Format(time.DateOnly) != "2019-05-01" || accounts[0].OwnerSince.IsZero() {
 			t.Errorf("accounts: %+v", accounts)
 		}
 		var aliases []struct{ Address string }

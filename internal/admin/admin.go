@@ -39,6 +39,9 @@ type API interface {
 	SetPassword(ctx context.Context, address, password string) (NewAccount, error)
 	// SetQuota sets bytes; 0 is no quota.
 	SetQuota(ctx context.Context, address string, bytes int64) error
+	// SetOwnerSince says since when an address has been that of its owner; zero is
+	// now.
+	SetOwnerSince(ctx context.Context, address string, since time.Time) error
 
 	// SetAlias adds or replaces an alias, and gives it as it stands now.
 	SetAlias(ctx context.Context, a Alias) (Alias, error)
@@ -115,6 +118,8 @@ type Account struct {
 	Used     int64     `json:"used" doc:"bytes"`
 	Messages int64     `json:"messages"`
 	Created  time.Time `json:"created"`
+	// OwnerSince is since when the address has been its owner's.
+	OwnerSince time.Time `json:"owner_since" doc:"since when the address has been its owner's"`
 }
 
 // NewAccount is an account with the password made for it, if one was made.

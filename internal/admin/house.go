@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"posthouse/internal/directory"
 	"posthouse/internal/dns"
@@ -127,7 +128,7 @@ func (h *House) Accounts(ctx context.Context) ([]Account, error) {
 			return nil, fmt.Errorf("%s: %w", a.Address, err)
 		}
 		list = append(list, Account{
-			Address: a.Address.String(), Quota: a.Quota, Used: u.Bytes, Messages: u.Messages, Created: a.Created,
+			Address: a.Address.String(), Quota: a.Quota, Used: u.Bytes, Messages: u.Messages, Created: a.Created, OwnerSince: a.OwnerSince,
 		})
 	}
 	return list, nil
@@ -167,6 +168,15 @@ func (h *House) SetQuota(ctx context.Context, address string, bytes int64) error
 		return err
 	}
 	return translate(h.Directory.SetQuota(ctx, a, bytes), address)
+}
+
+// SetOwnerSince says since when an address has been its owner's.
+func (h *House) SetOwnerSince(ctx context.Context, address string, since time.Time) error {
+	a, err := parseAddress(address)
+	if err != nil {
+		return err
+	}
+	return translate(h.Directory.SetOwnerSince(ctx, a, since), address)
 }
 
 // parseAliasAddress also knows "@domain", the catch-all.

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -28,6 +29,7 @@ func (a *app) accountCommand() *cobra.Command {
 				return a.setPassword(c, args[0], fromStdin, admin.API.SetPassword)
 			}}),
 		&cobra.Command{Use: "quota ADDRESS SIZE", Short: "Set a quota such as 5G; 0 is none", Args: args(cobra.ExactArgs(2)), RunE: a.accountQuota},
+		&cobra.Command{Use: "owner ADDRESS DATE", Short: "Say since when an address has been its owner's: 2019-05-01, or now", Args: args(cobra.ExactArgs(2)), RunE: a.accountOwner},
 	)
 }
 
@@ -84,4 +86,15 @@ func (a *app) accountQuota(c *cobra.Command, args []string) error {
 		return usageError{fmt.Errorf("quota %q: %w", args[1], err)}
 	}
 	return a.withAPI(c, func(api admin.API) error { return api.SetQuota(c.Context(), args[0], int64(size)) })
+}
+
+func (a *app) accountOwner(c *cobra.Command, args []string) error {
+	var since time.Time // now
+	if args[1] != "now" {
+		var err error
+		if since, err = time.Parse(time.DateOnly, args[1]); err != nil {
+			return usageError{fmt.Errorf("%q is not a date such as 2019-05-01, nor \"now\"", args[1])}
+		}
+	}
+	return a.withAPI(c, func(api admin.API) error { return api.SetOwnerSince(c.Context(), args[0], since) })
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"posthouse/internal/id"
 	"posthouse/internal/kv"
@@ -158,6 +159,24 @@ func (d *Directory) SetQuota(ctx context.Context, addr smtp.Address, bytes int64
 	}
 	return d.impl.changeAccount(ctx, addr, false, func(f *accountForm) error {
 		f.Quota = bytes
+		return nil
+	})
+}
+
+// SetOwnerSince says since when an account's address has been that of its owner
+// (RFC 7293 section 9): before it was created here when it was moved here, after
+// when it was handed over to somebody else. Zero is now; the time must not be to
+// come.
+func (d *Directory) SetOwnerSince(ctx context.Context, addr smtp.Address, since time.Time) error {
+	now := d.impl.clock.Now()
+	if since.IsZero() {
+		since = now
+	}
+	if since.After(now) {
+		return fmt.Errorf("%w: an owner since %s", ErrInvalid, since.Format(time.RFC3339))
+	}
+	return d.impl.changeAccount(ctx, addr, false, func(f *accountForm) error {
+		f.Owner = since.UTC()
 		return nil
 	})
 }

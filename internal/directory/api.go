@@ -58,6 +58,9 @@ type Account struct {
 	Address smtp.Address // as given when it was created
 	Quota   int64        // bytes; 0 is none
 	Created time.Time
+	// OwnerSince is since when the address has been that of whom it belongs to:
+	// since it was created, unless an operator knows better.
+	OwnerSince time.Time
 }
 
 // Domain is one domain that lives here.

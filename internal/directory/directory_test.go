@@ -328,6 +328,42 @@ func TestMaySend(t *testing.T) {
 	}
 }
 
+// An address is its owner's since the account was made, unless an operator knows
+// better (RFC 7293 section 9).
+func TestOwnerSince(t *testing.T) {
+	h := newHouse(t, Options{})
+	h.domain("a.test")
+	h.account("alice@a.test", "")
+	since := func() time.Time {
+		t.Helper()
+		a, err := h.Account(t.Context(), addr("alice@a.test"))
+		h.must(err)
+		return a.OwnerSince
+	}
+	created := since()
+	if a, _ := h.Account(t.Context(), addr("alice@a.test")); !created.Equal(a.Created) || created.IsZero() {
+		t.Errorf("at first since %v, created %v", created, a.Created)
+	}
+	early := time.Date(2019, 5, 1, 0, 0, 0, 0, time.UTC)
+	h.must(h.SetOwnerSince(t.Context(), addr("alice@a.test"), early))
+	h.must(h.SetQuota(t.Context(), addr("alice@a.test"), 1))
+	h.close()
+	h.open()
+	if got := since(); !got.Equal(early) {
+		t.Errorf("since %v, want %v", got, early)
+	}
+	h.must(h.SetOwnerSince(t.Context(), addr("alice@a.test"), time.Time{}))
+	if got := since(); got.Before(created) {
+		t.Errorf("handed over now: since %v, created %v", got, created)
+	}
+	if err := h.SetOwnerSince(t.Context(), addr("alice@a.test"), time.Now().Add(100*365*24*time.Hour)); !errors.Is(err, ErrInvalid) {
+		t.Errorf("in a hundred years: %v", err)
+	}
+	if err := h.SetOwnerSince(t.Context(), addr("nobody@a.test"), early); !errors.Is(err, ErrNotFound) {
+		t.Errorf("nobody: %v", err)
+	}
+}
+
 func TestDirectoryOutlivesTheProcess(t *testing.T) {
 	h := newHouse(t, Options{})
 	ctx := t.Context()

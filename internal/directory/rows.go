@@ -53,6 +53,7 @@ type accountForm struct {
 	Address smtp.Address `json:"address"`
 	Quota   int64        `json:"quota,omitempty"`
 	Created time.Time    `json:"created"`
+	Owner   time.Time    `json:"owner_since,omitzero"` // zero: since Created
 	secretForm
 }
 
@@ -145,7 +146,11 @@ func decodeObject(object []byte, form any) error {
 }
 
 func (f *accountForm) account() Account {
-	return Account{ID: f.ID, Tenant: f.Tenant, Address: f.Address, Quota: f.Quota, Created: f.Created}
+	a := Account{ID: f.ID, Tenant: f.Tenant, Address: f.Address, Quota: f.Quota, Created: f.Created, OwnerSince: f.Owner}
+	if f.Owner.IsZero() {
+		a.OwnerSince = f.Created
+	}
+	return a
 }
 
 func (f *domainForm) domain() Domain {

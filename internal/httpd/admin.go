@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -18,6 +19,7 @@ const (
 	pathAccounts  = "/admin/v1/accounts"
 	pathPasswords = "/admin/v1/passwords"
 	pathQuotas    = "/admin/v1/quotas"
+	pathOwners    = "/admin/v1/owners"
 	pathAliases   = "/admin/v1/aliases"
 	pathQueue     = "/admin/v1/queue"
 	pathTraces    = "/admin/v1/traces"
@@ -39,6 +41,11 @@ type newDomain struct {
 type credentials struct {
 	Address  string `json:"address"`
 	Password string `json:"password,omitempty" doc:"made up and given back when empty"`
+}
+
+type owner struct {
+	Address string    `json:"address"`
+	Since   time.Time `json:"since,omitzero" doc:"now when it is left out"`
 }
 
 type quota struct {
@@ -140,6 +147,9 @@ func registerAccounts(api huma.API, a admin.API) {
 	})
 	do(api, http.MethodPut, pathQuotas, "set-quota", "Set a quota", func(ctx context.Context, in *body[quota]) error {
 		return a.SetQuota(ctx, in.Body.Address, in.Body.Bytes)
+	})
+	do(api, http.MethodPut, pathOwners, "set-owner-since", "Say since when an address has been its owner's", func(ctx context.Context, in *body[owner]) error {
+		return a.SetOwnerSince(ctx, in.Body.Address, in.Body.Since)
 	})
 }
 

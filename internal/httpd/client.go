@@ -163,6 +163,11 @@ func (c *Client) SetQuota(ctx context.Context, address string, bytes int64) erro
 	return c.do(ctx, http.MethodPut, pathQuotas, nil, quota{address, bytes}, nil)
 }
 
+// SetOwnerSince is admin.API.
+func (c *Client) SetOwnerSince(ctx context.Context, address string, since time.Time) error {
+	return c.do(ctx, http.MethodPut, pathOwners, nil, owner{address, since}, nil)
+}
+
 // SetAlias is admin.API.
 func (c *Client) SetAlias(ctx context.Context, a admin.Alias) (set admin.Alias, err error) {
 	err = c.do(ctx, http.MethodPut, pathAliases, nil, a, &set)

@@ -21,7 +21,7 @@ func sameOwner(r envelope.Rcpt, targets []directory.Target) error {
 		return nil
 	}
 	for _, t := range targets {
-		if t.Account.ID == 0 || !t.Account.Created.After(r.RRVS) {
+		if t.Account.ID == 0 || !t.Account.OwnerSince.After(r.RRVS) {
 			return nil
 		}
 	}

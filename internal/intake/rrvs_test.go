@@ -49,6 +49,20 @@ func TestRRVS(t *testing.T) {
 	}
 }
 
+// TestRRVSAfterMoving believes an operator who knows since when an address has been
+// its owner's.
+func TestRRVSAfterMoving(t *testing.T) {
+	h := newHouse(t, "alice@example.test")
+	c := h.call(smtpd.MX)
+	c.say(250, "MAIL FROM:<bank@example.org>")
+	const rcpt = "RCPT TO:<alice@example.test> RRVS=2020-01-01T00:00:00Z"
+	c.say(550, rcpt)
+	h.must(h.directory.SetOwnerSince(t.Context(), addr("alice@example.test"), time.Date(2019, 5, 1, 0, 0, 0, 0, time.UTC)))
+	c.say(250, rcpt)
+	h.must(h.directory.SetOwnerSince(t.Context(), addr("alice@example.test"), time.Time{}))
+	c.say(550, rcpt)
+}
+
 // TestSizeAndQuota considers what the client declares and what the recipient may
 // still keep (RFC 1870 section 6).
 func TestSizeAndQuota(t *testing.T) {
