@@ -166,10 +166,10 @@ func (a *app) devTable(cfg *config.Config) {
 	fmt.Fprintf(a.Out, "  elsewhere mail that they submit for other domains is caught in the mailbox %s of %s\n", devOutbox, devCatcher)
 	smtpAddr, imapAddr := first(cfg.Listen.SMTP), first(cfg.Listen.IMAP)
 	if smtpAddr != "" {
-		fmt.Fprintf(a.Out, "\n  send  printf 'Subject: hello\\n\\nhi\\n' | curl --crlf smtp://%s --mail-from bob@%s --mail-rcpt alice@%s -T -\n", smtpAddr, devDomain, devDomain)
+		fmt.Fprintf(a.Out, "\n  send  printf 'Subject: hello\\n\\nhi\\n' | curl -sS --crlf smtp://%s --mail-from bob@%s --mail-rcpt alice@%s -T -\n", smtpAddr, devDomain, devDomain)
 	}
 	if imapAddr != "" {
-		fmt.Fprintf(a.Out, "  read  curl -u alice@%s:%s 'imap://%s/INBOX;MAILINDEX=1'\n", devDomain, devPassword, imapAddr)
+		fmt.Fprintf(a.Out, "  read  curl -sS -u alice@%s:%s 'imap://%s/INBOX;MAILINDEX=1'\n", devDomain, devPassword, imapAddr)
 	}
 	a.devElsewhere(first(cfg.Listen.Submission), imapAddr, cfg.Auth.AllowPlaintext)
 	fmt.Fprintln(a.Out, "\nStop with Ctrl-C.")
@@ -180,9 +180,9 @@ func (a *app) devElsewhere(submission, imap string, plaintext bool) {
 	if submission == "" || imap == "" || !plaintext {
 		return
 	}
-	fmt.Fprintf(a.Out, "\n  submit  printf 'Subject: hello\\n\\nhi\\n' | curl --crlf smtp://%s -u alice@%s:%s --mail-from alice@%s --mail-rcpt somebody@example.com -T -\n",
+	fmt.Fprintf(a.Out, "\n  submit  printf 'Subject: hello\\n\\nhi\\n' | curl -sS --crlf smtp://%s -u alice@%s:%s --mail-from alice@%s --mail-rcpt somebody@example.com -T -\n",
 		submission, devDomain, devPassword, devDomain)
-	fmt.Fprintf(a.Out, "  caught  curl -u %s:%s 'imap://%s/%s;MAILINDEX=1'\n", devCatcher, devPassword, imap, devOutbox)
+	fmt.Fprintf(a.Out, "  caught  curl -sS -u %s:%s 'imap://%s/%s;MAILINDEX=1'\n", devCatcher, devPassword, imap, devOutbox)
 }
 
 func first(list []string) string {

@@ -93,13 +93,22 @@ func (a *app) domainCheck(c *cobra.Command, args []string) error {
 			return err
 		}
 		err = print(a, list, []string{"VERDICT", "NAME", "TYPE", "FOUND", "NOTE"}, func(k admin.Check) []string {
-			return []string{string(k.Verdict), k.Name, k.Type, strings.Join(k.Found, " | "), k.Note}
+			return []string{string(k.Verdict), k.Name, k.Type, shortened(strings.Join(k.Found, " | ")), k.Note}
 		})
 		if err != nil {
 			return err
 		}
 		return verdict(args[0], list)
 	})
+}
+
+// shortened is what of a value stands in a table: keys are long.
+func shortened(s string) string {
+	const most = 60
+	if r := []rune(s); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return s
 }
 
 // verdict is an error about the first needed record that is wrong, or else of which
