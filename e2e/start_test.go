@@ -224,6 +224,40 @@ func TestDrain(t *testing.T) {
 	h.Await("alice@"+Domain, "SUBJECT \"the last\"")
 }
 
+// A host elsewhere that says nothing does not keep the house from stopping, and
+// nothing counts as tried.
+func TestStopLeavesDeafHosts(t *testing.T) {
+	deaf, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer deaf.Close()
+	h := NewHouse(t, "127.0.0.1", "mx.example.test",
+		"---\n[[outbound.route]]\nmatch = \"*\"\nvia = \"smtp://"+deaf.Addr().String()+"\"\n", alice)
+	h.Start()
+	c, err := DialSMTP(h.Addr["submission"], alice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Send(alice, []string{"x@elsewhere.test"}, []byte("From: "+alice+"\r\n\r\ntext\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	called, err := deaf.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer called.Close()
+	began := time.Now()
+	h.Stop()
+	if took := time.Since(began); took > 15*time.Second {
+		t.Errorf("stopped after %v", took)
+	}
+	if list := h.queue(); len(list) != 1 || list[0].Attempts != 0 || list[0].State != "ready" {
+		t.Errorf("%+v", list)
+	}
+}
+
 // systemd hears when the house is open, and when it stops (Type=notify).
 func TestSystemdNotified(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "n")

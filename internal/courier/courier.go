@@ -124,6 +124,9 @@ type Transfer struct {
 	Priority    int // MT-PRIORITY (RFC 6710)
 	PriorityBy  envelope.PriorityBy
 	Solicit     string // the classes of solicitations that it is of (RFC 3865)
+	// Leave ends when this is to be given up unless there is a connection already:
+	// then the outcomes are Untried. nil: never.
+	Leave context.Context
 
 	// Binary content in lines, or why there are none, once it was needed.
 	plain    *message.Unbinary

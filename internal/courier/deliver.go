@@ -33,6 +33,7 @@ type delivery struct {
 	steps    []journal.Step
 	last     *failure // why there is no session
 	sessions int
+	spoken   bool // a server was asked to take the message
 	calls    int
 	asked    []netip.Addr // servers that answered and said: elsewhere
 	alone    bool         // one recipient in each transaction
@@ -49,20 +50,24 @@ func (c *Courier) Deliver(ctx context.Context, t *Transfer) []Outcome {
 	if t.Route.Took > 0 {
 		d.steps = append(d.steps, journal.Step{Name: "dns", Took: t.Route.Took})
 	}
-	d.run(ctx)
+	calling, hangUp := t.calling(ctx)
+	defer hangUp()
+	d.run(ctx, calling)
 	for i := range d.outs {
 		if !d.done[i] && d.outs[i].Code == 0 {
 			d.outs[i] = d.last.outcome
+			d.outs[i].Untried = !d.spoken && t.leaves()
 		}
 		d.outs[i].Steps = d.steps
 	}
 	return d.outs
 }
 
-// run finds connections until every recipient is decided or nothing is left to try.
-func (d *delivery) run(ctx context.Context) {
+// run finds connections, as long as calling lasts, until every recipient is decided
+// or nothing is left to try.
+func (d *delivery) run(ctx, calling context.Context) {
 	began := time.Now()
-	s, err := d.c.pool.acquire(ctx, d.claim)
+	s, err := d.c.pool.acquire(calling, d.claim)
 	if err != nil {
 		d.last = &failure{outcome: FromError(status.New(451, 3, 2, "Stopped while waiting for a connection"))}
 		return
@@ -84,11 +89,11 @@ func (d *delivery) run(ctx context.Context) {
 			return
 		}
 	}
-	d.call(ctx)
+	d.call(ctx, calling)
 }
 
 // call goes through the hosts. It holds leave for one connection.
-func (d *delivery) call(ctx context.Context) {
+func (d *delivery) call(ctx, calling context.Context) {
 	targets, probing := d.c.targets(d.t.Route)
 	if probing {
 		defer d.c.probes.Delete(d.t.Route.Site)
@@ -98,7 +103,7 @@ func (d *delivery) call(ctx context.Context) {
 		d.last.outcome.Host, d.last.outcome.Stage = d.t.Route.Hosts[0].Name, classify.StageConnect
 	}
 	for _, g := range targets {
-		if d.calls == maxCalls || d.sessions == maxSessions || ctx.Err() != nil {
+		if d.calls == maxCalls || d.sessions == maxSessions || calling.Err() != nil {
 			break
 		}
 		if slices.Contains(d.asked, g.addr) {
@@ -113,7 +118,7 @@ func (d *delivery) call(ctx context.Context) {
 			continue
 		}
 		d.calls++
-		s, f := d.c.session(ctx, d.t.Route, g)
+		s, f := d.c.session(calling, d.t.Route, g)
 		if f != nil {
 			d.fail(f)
 			if f.outcome.Action == classify.StopSite {
@@ -216,6 +221,7 @@ func (d *delivery) settled() bool { return !slices.Contains(d.done, false) }
 // use sends the message over s. alive: the connection can be used again.
 // fresh: another connection may be tried for those not decided.
 func (d *delivery) use(ctx context.Context, s *conn, reused bool) (alive, fresh bool) {
+	d.spoken = true
 	stop := context.AfterFunc(ctx, func() { s.w.Close() })
 	if !reused {
 		d.steps = append(d.steps, s.steps...)

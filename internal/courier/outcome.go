@@ -21,6 +21,7 @@ type Outcome struct {
 	// Uncertain: the connection was lost after the whole message was sent. The
 	// server may have taken it (RFC 1047), and another try may be a duplicate.
 	Uncertain bool
+	Untried   bool // given up before any server was spoken to, for Transfer.Leave
 	// What the server takes over of the sender's wishes.
 	DSN       bool           // reports (RFC 3461)
 	DeliverBy bool           // deadlines (RFC 2852)

@@ -26,8 +26,7 @@ func (q *Queue) attempt(j *job) []courier.Outcome {
 	q.alike(j)
 	outs, tried := q.deliver(j)
 	r := &result{job: j, outs: outs}
-	if q.hard.Err() != nil {
-		r.forgetUndone()
+	if q.soft.Err() != nil && r.forgetUndone(q.hard.Err() != nil) {
 		outs = nil
 	}
 	q.results <- r
@@ -58,17 +57,21 @@ func (q *Queue) alike(j *job) {
 	j.entries, j.rows = j.entries[:n], j.rows[:n]
 }
 
-// forgetUndone leaves out what was cut off by the end of the queue: it was no
-// try, and the next start makes one.
-func (r *result) forgetUndone() {
+// forgetUndone leaves out what the end of the queue kept from being tried, and with
+// cut what it cut off: that was no try, and the next start makes one. It reports
+// whether there was any.
+func (r *result) forgetUndone(cut bool) (any bool) {
 	n := 0
 	for i := range r.outs {
-		if !r.outs[i].Temporary() {
-			r.job.entries[n], r.job.rows[n], r.outs[n] = r.job.entries[i], r.job.rows[i], r.outs[i]
-			n++
+		if r.outs[i].Untried || cut && r.outs[i].Temporary() {
+			continue
 		}
+		r.job.entries[n], r.job.rows[n], r.outs[n] = r.job.entries[i], r.job.rows[i], r.outs[i]
+		n++
 	}
+	any = n < len(r.outs) || cut
 	r.job.entries, r.job.rows, r.outs = r.job.entries[:n], r.job.rows[:n], r.outs[:n]
+	return any
 }
 
 // deliver calls the courier; tried is false if it came not so far.
@@ -90,7 +93,7 @@ func (q *Queue) deliver(j *job) (outs []courier.Outcome, tried bool) {
 		EightBit: m.EightBit, UTF8: m.UTF8, BareLines: m.BareLines, Ret: m.Envelope.Ret, EnvID: m.Envelope.EnvID,
 		ID: m.Envelope.ID, Binary: m.Envelope.Body == envelope.BodyBinary, Priority: m.Envelope.Priority, PriorityBy: m.Envelope.PriorityBy, Solicit: m.Envelope.Solicit,
 		HoldRequest: m.Envelope.HoldRequest, DeliverBy: m.Envelope.DeliverBy, ByMode: m.Envelope.ByMode, ByTrace: m.Envelope.ByTrace,
-		RequireTLS: m.Envelope.RequireTLS, TLSOptional: m.Envelope.TLSOptional,
+		RequireTLS: m.Envelope.RequireTLS, TLSOptional: m.Envelope.TLSOptional, Leave: q.soft,
 	}
 	for i, r := range j.rows {
 		t.Rcpts[i] = r.rcpt.Rcpt

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -295,6 +296,10 @@ func (w *world) Deliver(ctx context.Context, t *courier.Transfer) []courier.Outc
 			for i := range outs {
 				outs[i] = reply(451, 4, 2, "cut off")
 			}
+		case <-w.left(t):
+			for i := range outs {
+				outs[i] = courier.Outcome{Code: 451, Untried: true}
+			}
 		}
 	}
 	w.mu.Lock()
@@ -302,6 +307,15 @@ func (w *world) Deliver(ctx context.Context, t *courier.Transfer) []courier.Outc
 	w.busy[""]--
 	w.mu.Unlock()
 	return outs
+}
+
+// left is closed when a site to which there is no connection is not to be called any
+// more.
+func (w *world) left(t *courier.Transfer) <-chan struct{} {
+	if strings.HasPrefix(t.Route.Site, "deaf") {
+		return t.Leave.Done()
+	}
+	return nil
 }
 
 func reply(code int, subject, detail uint16, text string) courier.Outcome {

@@ -131,7 +131,7 @@ func (q *Queue) resolve() {
 // lookUp finds the way to a domain for all who wait for it.
 func (q *Queue) lookUp(l *lookup) {
 	began := q.opt.Clock.Now()
-	route, err := q.opt.Courier.Resolve(q.hard, l.dest.target())
+	route, err := q.opt.Courier.Resolve(q.soft, l.dest.target())
 	var out courier.Outcome
 	if err != nil {
 		out = courier.FromError(err)
@@ -158,7 +158,7 @@ func (q *Queue) answered(l *lookup, route *courier.Route, err error, out courier
 			e.leave()
 			q.assign(e, route)
 		}
-	case q.hard.Err() != nil:
+	case q.soft.Err() != nil:
 		// Stopping: the next start looks again.
 	default:
 		for e := l.pending.first; e != nil && (out.Permanent() || len(failed) == 0 || e.msg == failed[0].msg); e = l.pending.first {

@@ -134,8 +134,8 @@ func (q *Queue) Start(ctx context.Context) error {
 	return nil
 }
 
-// Close stops new attempts and waits for those in flight. When ctx ends first
-// they are cut off: whatever the remote had not confirmed is tried again after
+// Close stops new attempts, and those that have no connection yet, and waits for
+// the others. When ctx ends first they are cut off: whatever the remote had not confirmed is tried again after
 // the next start. What is done is recorded in any case, if the store lets us.
 func (q *Queue) Close(ctx context.Context) error {
 	q.mu.Lock()

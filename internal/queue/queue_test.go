@@ -268,6 +268,32 @@ func TestStopWaitsAndThenCutsOff(t *testing.T) {
 	})
 }
 
+// Whom nobody is spoken to for yet does not keep the queue from stopping: that was no
+// try, and there is another after the start.
+func TestStopLeavesWhatHasNoConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.world.gate = make(chan struct{})
+		h.start()
+		h.enqueue(h.letterTo("a@deaf.net", "b@deaf.net"))
+		synctest.Wait()
+		began := time.Now()
+		if err := h.q.Close(t.Context()); err != nil || time.Since(began) != 0 {
+			t.Errorf("closed after %v: %v", time.Since(began), err)
+		}
+		h.rows(3)
+		h.world.gate = nil
+		h.open()
+		h.start()
+		synctest.Wait()
+		if h.world.tried("a@deaf.net") != 2 {
+			t.Error("not tried at once after the start")
+		}
+		h.empty()
+		h.stop()
+	})
+}
+
 // A store that takes nothing: no more attempts, nothing lost, later it goes on.
 func TestStoreFailsForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
