@@ -154,8 +154,8 @@ type SMTP struct {
 	// 1985); names below them as well.
 	ETRN []string `toml:"etrn"`
 	// NoSoliciting are classes of solicitations that other servers are told not to
-	// bring, and are refused (NO-SOLICITING, RFC 3865), such as "net.example:ADV".
-	// Default: none.
+	// bring, and are refused (NO-SOLICITING, RFC 3865), such as "net.example:ADV";
+	// 450 characters together. Default: none.
 	NoSoliciting []string `toml:"no_soliciting"`
 }
 

@@ -115,6 +115,7 @@ func TestErrorsNameTheirPlace(t *testing.T) {
 		{"[limits]\nrecipients = \"many\"", `posthouse.toml:2:14: limits.recipients: want a number`},
 		{"[limits]\nrecipients = 5", `posthouse.toml:2:14: limits.recipients: 5 is not between 100 and 100000`},
 		{"[limits]\nmessage_size = \"50 megs\"", `posthouse.toml:2:16: limits.message_size: "50 megs" is not a size such as "25M"`},
+		{"[smtp]\nno_soliciting = [\"net.example:ADV\", \"not this\"]", `posthouse.toml:2:1: smtp.no_soliciting: want classes such as "net.example:ADV", 450 characters together`},
 		{"[limits]\nmessage_size = \"2G\"", `posthouse.toml:2:16: limits.message_size: 2G is not between 1K and 1G`},
 		{"limits.trusted = [\"127.0.0.0/8\",\n \"lan\"]", `posthouse.toml:2:2: limits.trusted[1]: "lan" is not a network such as "10.0.0.0/8"`},
 		{"[listen]\nsmtp = \"0.0.0.0:25\"", `posthouse.toml:2:8: listen.smtp: want a list of strings`},

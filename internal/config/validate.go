@@ -201,8 +201,9 @@ func (v *validator) smtp() {
 	v.oneOf("smtp.bare_newlines", s.BareNewlines, BareRefuse, BareNormalise, BareAccept)
 	v.duration("smtp.greet_delay", s.GreetDelay, 0, 30*time.Second)
 	v.duration("smtp.error_delay", s.ErrorDelay, 0, 30*time.Second)
-	if _, err := smtp.ParseSolicit(strings.Join(s.NoSoliciting, ",")); err != nil && len(s.NoSoliciting) > 0 {
-		v.fail("smtp.no_soliciting", "want classes such as \"net.example:ADV\", %d characters together", smtp.MaxSolicit)
+	classes := strings.Join(s.NoSoliciting, ",")
+	if _, err := smtp.ParseSolicit(classes); len(s.NoSoliciting) > 0 && (err != nil || len(classes) > smtp.MaxUnwanted) {
+		v.fail("smtp.no_soliciting", "want classes such as \"net.example:ADV\", %d characters together", smtp.MaxUnwanted)
 	}
 	for i, domain := range s.ETRN {
 		if !smtp.ValidDomain(domain) {

@@ -26,7 +26,7 @@ func TestNoSoliciting(t *testing.T) {
 		}{
 			{"", "alice", 250, "", 250, ""},
 			{" SOLICIT=net.example:ADV:ADLT", "alice", 250, "net.example:ADV:ADLT", 250, ""},
-			{" SOLICIT=org.example:a,net.example:adv,net.example:x", "alice", 550, "", 0, "SOLICIT=net.example:adv,net.example:x"},
+			{" SOLICIT=org.example:a,net.example:adv,net.example:x", "alice", 550, "", 0, "SOLICIT=net.example:ADV,net.example:x"},
 			{" SOLICIT=net.example:ADV", "Postmaster", 250, "net.example:ADV", 250, ""},
 			{"", "alice", 250, "a,net.example:ADV", 550, "SOLICIT=net.example:ADV"},
 			{" SOLICIT=a", "alice", 250, "net.example:x", 550, "SOLICIT=net.example:x"},

@@ -6,9 +6,13 @@ import (
 	"strings"
 )
 
-// MaxSolicit is the longest list of solicitation classes, in bytes (RFC 3865
-// section 2.2).
-const MaxSolicit = 1000
+// Bounds of a list of solicitation classes, in bytes: MaxSolicit of one that a
+// message comes with (RFC 3865 section 2.2), MaxUnwanted of one that a server names,
+// which has to go into a line of a reply (RFC 5321 section 4.5.3.1.5).
+const (
+	MaxSolicit  = 1000
+	MaxUnwanted = 450
+)
 
 // ParseSolicit reads the classes of solicitation that a message belongs to, as
 // SOLICIT and the field Solicitation have them (RFC 3865 section 2.2): words such
@@ -35,13 +39,14 @@ func isSolicitWord(w string) bool {
 	return w != ""
 }
 
-// MatchSolicit gives those of the classes in a list that are among the unwanted, as
-// a list again; "" is none.
+// MatchSolicit gives those of the unwanted classes that are in a list, as a list
+// again; "" is none.
 func MatchSolicit(list string, unwanted []string) string {
+	words := strings.Split(list, ",")
 	var found []string
-	for w := range strings.SplitSeq(list, ",") {
-		if slices.ContainsFunc(unwanted, func(u string) bool { return strings.EqualFold(u, w) }) {
-			found = append(found, w)
+	for _, u := range unwanted {
+		if slices.ContainsFunc(words, func(w string) bool { return strings.EqualFold(u, w) }) {
+			found = append(found, u)
 		}
 	}
 	return strings.Join(found, ",")

@@ -30,7 +30,7 @@ func TestParseSolicit(t *testing.T) {
 func TestMatchSolicit(t *testing.T) {
 	unwanted := []string{"net.example:ADV", "org.example:x"}
 	for in, want := range map[string]string{
-		"": "", "net.example:ADV": "net.example:ADV", "b,NET.example:adv,org.example:x": "NET.example:adv,org.example:x", "net.example:ADV:ADLT,net.example": "",
+		"": "", "net.example:ADV": "net.example:ADV", "b,org.example:x,NET.example:adv,net.example:adv": "net.example:ADV,org.example:x", "net.example:ADV:ADLT,net.example": "",
 	} {
 		if got := MatchSolicit(in, unwanted); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
@@ -48,7 +48,7 @@ func FuzzParseSolicit(f *testing.F) {
 			return
 		}
 		// It goes into commands and comments as it is.
-		if strings.Join(words, ",") != value || strings.ContainsAny(value, " \t\r\n()<>=\\\"\x00") || MatchSolicit(value, words) != value {
+		if strings.Join(words, ",") != value || strings.ContainsAny(value, " \t\r\n()<>=\\\"\x00") || MatchSolicit(value, words) != value || MatchSolicit(value, []string{"(", words[0]}) != words[0] {
 			t.Errorf("%q: %q", value, words)
 		}
 	})

@@ -123,7 +123,7 @@ type Config struct {
 	ETRN []string
 
 	// NoSoliciting are classes of solicitations that the handler refuses (RFC 3865),
-	// such as "net.example:ADV", smtp.MaxSolicit bytes together; none: the extension
+	// such as "net.example:ADV", smtp.MaxUnwanted bytes together; none: the extension
 	// is not offered.
 	NoSoliciting []string
 
