@@ -213,6 +213,66 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// TestStartOnFullDisk starts a house, after a crash, on a disk without a free
+// block: it serves what it has, and takes mail when there is room.
+func TestStartOnFullDisk(t *testing.T) {
+	if testing.Short() {
+		t.Skip("fills a disk")
+	}
+	h := NewHouse(t, "127.0.0.1", "mx.example.test", "---\n[store]\nreserve = \"64M\"\n")
+	disk := filepath.Join(h.Dir, "data")
+	if !smallDisk(t, disk, 160) {
+		return
+	}
+	alice := "alice@" + Domain
+	h.Run("", "domain", "add", Domain)
+	h.Run(Password+"\n", "account", "add", "--password-stdin", alice)
+	h.Start()
+	l := newLedger()
+	send := func() error {
+		token := l.token()
+		c := dialed(t, h.Addr["smtp"], "")
+		defer c.Close()
+		err := c.Send("a@client.test", []string{alice}, []byte("Subject: x\r\nX-Token: "+token+"\r\n\r\n"+strings.Repeat("x\r\n", 10_000)))
+		if err == nil {
+			l.fileIn(token, alice)
+		}
+		return err
+	}
+	for range 100 {
+		if err := send(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ballast := filepath.Join(disk, "ballast")
+	awaitTrue(t, "the ballast", func() bool { _, err := os.Stat(ballast); return err == nil })
+	h.Kill()
+	other := filepath.Join(disk, "other")
+	fillUp(t, other)
+
+	h.start()
+	awaitTrue(t, "the doors to open", func() bool { code, _ := h.readyz(); return code == 503 })
+	checkHas(t, h, l, alice)
+	var reply *textproto.Error
+	if err := send(); !errors.As(err, &reply) || reply.Code != 452 {
+		t.Errorf("mail on a full disk: %v", err)
+	}
+	if err := os.Remove(other); err != nil {
+		t.Fatal(err)
+	}
+	awaitTrue(t, "the house to be ready", func() bool { code, _ := h.readyz(); return code == 200 })
+	if err := send(); err != nil {
+		t.Error(err)
+	}
+	awaitTrue(t, "another ballast", func() bool { _, err := os.Stat(ballast); return err == nil })
+	checkHas(t, h, l, alice)
+	h.Stop()
+	h.Verify()
+	if t.Failed() {
+		t.Logf("log of the server:\n%s", h.Log())
+	}
+}
+
 // fillUp writes a file until the disk is full.
 func fillUp(t *testing.T, name string) {
 	t.Helper()

@@ -159,15 +159,7 @@ func (h *House) Run(stdin string, args ...string) string {
 // Start runs the server and waits until it is ready.
 func (h *House) Start() {
 	h.t.Helper()
-	cmd := exec.Command(Binary(h.t), "serve", "--config", h.Config)
-	log := new(bytes.Buffer)
-	cmd.Stderr = log
-	if err := cmd.Start(); err != nil {
-		h.t.Fatal(err)
-	}
-	h.mu.Lock()
-	h.cmd, h.log = cmd, log
-	h.mu.Unlock()
+	h.start()
 	deadline := time.Now().Add(clientTimeout)
 	for {
 		if res, err := http.Get("http://" + h.Addr["http"] + "/readyz"); err == nil {
@@ -182,6 +174,20 @@ func (h *House) Start() {
 		}
 		time.Sleep(5 * time.Millisecond) // polling another process
 	}
+}
+
+// start runs the server.
+func (h *House) start() {
+	h.t.Helper()
+	cmd := exec.Command(Binary(h.t), "serve", "--config", h.Config)
+	log := new(bytes.Buffer)
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	h.mu.Lock()
+	h.cmd, h.log = cmd, log
+	h.mu.Unlock()
 }
 
 // Kill is kill -9.

@@ -40,6 +40,10 @@ type FS interface {
 	// Space is the bytes that may still be written to the file system that dir
 	// is on, and its size.
 	Space(dir string) (free, total int64, err error)
+	// Allocate makes a file of size bytes that are set aside on the disk. It answers
+	// fs.ErrExist, errors.ErrUnsupported where that cannot be done, or the error of
+	// a disk without room, and then there is no file.
+	Allocate(name string, size int64) error
 	// Lock takes an exclusive lock named by a file, or answers ErrLocked.
 	Lock(name string) (io.Closer, error)
 }

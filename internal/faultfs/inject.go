@@ -172,6 +172,23 @@ func (i *Injector) Space(dir string) (free, total int64, err error) {
 	return free, total, err
 }
 
+// Allocate takes from what Room left.
+func (i *Injector) Allocate(name string, size int64) error {
+	i.mu.Lock()
+	full := i.full && i.room < size
+	i.mu.Unlock()
+	if full {
+		return &fs.PathError{Op: "fallocate", Path: name, Err: syscall.ENOSPC}
+	}
+	err := i.base().Allocate(name, size)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if err == nil && i.full {
+		i.room -= size
+	}
+	return err
+}
+
 // Lock never fails by itself.
 func (i *Injector) Lock(name string) (io.Closer, error) { return i.base().Lock(name) }
 

@@ -46,6 +46,22 @@ func (OS) SyncDir(dir string) error {
 // Space is statfs; where there is none, more than anybody writes.
 func (OS) Space(dir string) (free, total int64, err error) { return space(dir) }
 
+// Allocate is fallocate.
+func (o OS) Allocate(name string, size int64) error {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	err = allocate(f, size)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		_ = os.Remove(name)
+	}
+	return err
+}
+
 // Lock takes an advisory lock that ends with the process.
 func (OS) Lock(name string) (io.Closer, error) {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)

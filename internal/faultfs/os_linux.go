@@ -75,6 +75,16 @@ func (f *osFile) writeBatch(batch [][]byte, off int64) (int, error) {
 	return n, nil
 }
 
+// allocate sets room aside for the first size bytes of f.
+func allocate(f *os.File, size int64) error {
+	for {
+		err := unix.Fallocate(int(f.Fd()), 0, 0, size)
+		if err != unix.EINTR {
+			return wrap("fallocate", f.Name(), err)
+		}
+	}
+}
+
 // space counts what the system keeps for root as not free.
 func space(dir string) (free, total int64, err error) {
 	var st unix.Statfs_t

@@ -3,6 +3,7 @@
 package faultfs
 
 import (
+	"errors"
 	"math"
 	"os"
 )
@@ -21,6 +22,8 @@ func (f *osFile) WritevAt(bufs [][]byte, off int64) (int, error) {
 }
 
 func space(string) (free, total int64, err error) { return math.MaxInt64, math.MaxInt64, nil }
+
+func allocate(*os.File, int64) error { return errors.ErrUnsupported }
 
 // lockFile does nothing: the server is built for Linux, other systems are for
 // development only.

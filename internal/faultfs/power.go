@@ -219,6 +219,11 @@ func (d *Disk) SyncDir(string) error {
 // Space is that of the directory below.
 func (d *Disk) Space(dir string) (free, total int64, err error) { return OS{}.Space(dir) }
 
+// Allocate is of no use here.
+func (d *Disk) Allocate(name string, _ int64) error {
+	return &fs.PathError{Op: "fallocate", Path: name, Err: errors.ErrUnsupported}
+}
+
 // Lock takes no lock: a disk serves one test.
 func (d *Disk) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
 

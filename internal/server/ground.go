@@ -40,6 +40,7 @@ const (
 	certsDir    = "tls"
 	socketName  = "admin.sock"
 	tokenName   = "admin.token"
+	ballastName = "ballast"
 	dirMode     = 0o700
 	privateMode = 0o600
 )
@@ -187,7 +188,8 @@ func (g *ground) openSpace(index string) error {
 	if g.cfg.Store.Reserve == config.AutoReserve {
 		reserve = space.Auto
 	}
-	g.space = space.New(space.Options{Clock: g.clock, Log: g.log, Dirs: []string{index, bodies}, Reserve: reserve})
+	g.space = space.New(space.Options{Clock: g.clock, Log: g.log, Dirs: []string{index, bodies}, Reserve: reserve, Ballast: filepath.Join(g.cfg.Data, ballastName)})
+	g.space.Jettison()
 	return nil
 }
 

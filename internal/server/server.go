@@ -297,16 +297,17 @@ func (s *Server) watchStore(ctx context.Context) {
 // when nobody brings mail.
 const spaceEvery = 5 * time.Second
 
-// watchSpace looks at the disk now and then, for the log.
+// watchSpace looks at the disk now and then, for the log and for the ballast.
 func (s *Server) watchSpace(ctx context.Context) {
 	for {
+		_ = s.ground.space.Low()
+		s.ground.space.Load()
 		t := s.ground.clock.NewTimer(spaceEvery)
 		select {
 		case <-ctx.Done():
 			t.Stop()
 			return
 		case <-t.C():
-			_ = s.ground.space.Low()
 		}
 	}
 }

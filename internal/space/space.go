@@ -61,6 +61,7 @@ type Options struct {
 	Log     *slog.Logger // default: nothing is logged
 	Dirs    []string     // on the file systems that are watched; the fullest counts
 	Reserve int64        // bytes of each; 0 is none; Auto
+	Ballast string       // a file in the first of Dirs or beside it; "": none, see Load
 }
 
 // Reserve watches the free space. Safe for concurrent use. A nil *Reserve has
@@ -75,6 +76,7 @@ type Reserve struct {
 	taken   int64 // bytes that are being written
 	low     bool  // new mail is refused
 	blind   bool  // the file system did not answer
+	loaded  bool  // there is a ballast, or there cannot be
 	refused [Uses]int64
 }
 
