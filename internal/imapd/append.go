@@ -27,13 +27,11 @@ func (s *session) cmdAppend(c received) (string, error) {
 	name := s.mailboxName(p, a.Mailbox)
 	lit := c.literal
 	if err := s.appendRefusal(p, name, lit); err != nil {
-		s.drainAppend(c)
-		return "", err
+		return "", s.refuseAppend(c, err)
 	}
 	in, err := s.srv.backend.NewIncoming(s.ctx, int64(lit.Size))
 	if err != nil {
-		s.drainAppend(c)
-		return "", err
+		return "", s.refuseAppend(c, err)
 	}
 	stored, err := s.receive(in, lit)
 	if err != nil {
@@ -57,6 +55,15 @@ func (s *session) cmdAppend(c received) (string, error) {
 	}
 	s.appended++
 	return fmt.Sprintf("[APPENDUID %d %d] ", d.UIDValidity, d.UID), nil
+}
+
+// refuseAppend disposes of a message that is not taken; when that ends the
+// session, its BYE is the last word.
+func (s *session) refuseAppend(c received, err error) error {
+	if s.drainAppend(c); s.state == loggedOut {
+		return errAnswered
+	}
+	return err
 }
 
 // appendRefusal is what can be said before the message is sent.

@@ -296,8 +296,10 @@ func (s *session) execute(c received) {
 		s.badCommand("Unknown command " + s.name)
 		return
 	case cmd.states&s.state == 0:
-		s.drainAppend(c)
-		s.badCommand(s.name + " is not possible " + s.stateText(cmd))
+		text := s.name + " is not possible " + s.stateText(cmd)
+		if s.drainAppend(c); s.state != loggedOut {
+			s.badCommand(text)
+		}
 		return
 	}
 	var text string

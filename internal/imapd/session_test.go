@@ -198,6 +198,14 @@ func TestLiteralBounds(t *testing.T) {
 		C: e CREATE {9999999+}
 		S: * BYE [TOOBIG] ~
 	`)
+	c.closed()
+	for _, d := range []*client{h.dial(), h.login("")} { // nothing follows a BYE
+		d.talk(`
+			C: f APPEND INBOX {9999999+}
+			S: * BYE [TOOBIG] ~
+		`)
+		d.closed()
+	}
 }
 
 func TestSessionsPerAccount(t *testing.T) {
