@@ -42,12 +42,17 @@ func appendFields(list []field, prefix string, v reflect.Value) []field {
 	return list
 }
 
-// Changed are the keys in which two configurations differ.
+// Changed are the keys in which two configurations differ. A list without items is
+// one that is not there.
 func Changed(a, b *Config) []string {
 	var keys []string
 	other := fields(b)
 	for i, f := range fields(a) {
-		if !reflect.DeepEqual(f.value.Interface(), other[i].value.Interface()) {
+		is := other[i].value
+		if f.value.Kind() == reflect.Slice && f.value.Len() == 0 && is.Len() == 0 {
+			continue
+		}
+		if !reflect.DeepEqual(f.value.Interface(), is.Interface()) {
 			keys = append(keys, f.key)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"posthouse/internal/classify"
@@ -20,7 +21,7 @@ import (
 // conn is an SMTP session with one server, ready for transactions.
 type conn struct {
 	w         *wire.Conn
-	rules     *classify.Table
+	rules     *atomic.Pointer[classify.Table]
 	stage     classify.Stage // of the dialogue
 	claim     *claim
 	helo      string // what we call ourselves
@@ -76,7 +77,7 @@ func (c *conn) quit() {
 func (c *Courier) open(ctx context.Context, r *Route, g target, plain bool) (*conn, *failure) {
 	ap := netip.AddrPortFrom(g.addr, r.port)
 	s := &conn{
-		rules: c.opt.Rules, stage: classify.StageConnect, helo: c.helo(g.source), host: g.host.Name, addr: ap,
+		rules: &c.rules, stage: classify.StageConnect, helo: c.helo(g.source), host: g.host.Name, addr: ap,
 		policy: g.policy, quitWait: c.opt.Timeouts.Quit,
 	}
 	began := time.Now()
@@ -236,7 +237,7 @@ func (s *conn) replied(r smtp.Reply) Outcome {
 	}
 	o := s.outcome(r.Code, r.Enhanced, r.Text())
 	o.Remote = true
-	o.Verdict = s.rules.Classify(s.stage, r)
+	o.Verdict = s.rules.Load().Classify(s.stage, r)
 	if o.Enhanced.IsZero() {
 		o.Enhanced = status.Enhanced{Class: uint16(o.Code / 100)}
 	}

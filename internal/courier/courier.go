@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"posthouse/internal/classify"
@@ -140,6 +141,7 @@ const MaxRcpts = 100
 // Courier makes and keeps connections. Safe for concurrent use.
 type Courier struct {
 	opt      Options
+	rules    atomic.Pointer[classify.Table]
 	routes   routeCache
 	pool     pool
 	dead     deadHosts
@@ -152,6 +154,7 @@ type Courier struct {
 func New(opt Options) *Courier {
 	opt.setDefaults()
 	c := &Courier{opt: opt, sessions: tls.NewLRUClientSessionCache(1000)}
+	c.rules.Store(opt.Rules)
 	c.routes.init(opt.Clock)
 	c.dead.init(opt.Clock, opt.DeadHost)
 	c.bad.init(opt.Clock, badTLSFor)
@@ -203,6 +206,9 @@ func (o *Options) setDefaults() {
 		}
 	}
 }
+
+// SetRules judges replies by another table from now on.
+func (c *Courier) SetRules(rules *classify.Table) { c.rules.Store(rules) }
 
 // Limits are how many connections there may be to one site, and in all.
 func (c *Courier) Limits() (perSite, total int) { return c.opt.PerSite, c.opt.Total }
