@@ -392,6 +392,9 @@ func TestDocumentedForPeople(t *testing.T) {
 		} else if f.value.Kind() == reflect.Int {
 			have = strconv.FormatInt(f.value.Int(), 10)
 		}
+		if have == `"-1"` { // reckoned from what the machine has, in words
+			have = ""
+		}
 		if told && have != "" && !strings.HasPrefix(want, have+".") {
 			t.Errorf("%s: the default is %s, documented as %s", f.key, have, want)
 		}
