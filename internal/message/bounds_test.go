@@ -126,3 +126,27 @@ func TestDecodeSummaryRefuses(t *testing.T) {
 		t.Errorf("a later version gives %v", err)
 	}
 }
+
+// TestLinear gives readers of values what makes them look for the same missing
+// end again and again. Four megabytes are read at once in a moment when every
+// byte is looked at a few times, and in hours when it is looked at for each other.
+func TestLinear(t *testing.T) {
+	fill := func(unit string) string { return strings.Repeat(unit, 4<<20/len(unit)) }
+	for _, unit := range []string{";(", "(;", "\"(=", ";(a", "(=\"", "a=(;", `a="\`} {
+		if _, params := parseParams("text/plain;" + fill(unit)); len(params) > maxParams {
+			t.Errorf("%q: %d parameters", unit, len(params))
+		}
+	}
+	for _, unit := range []string{"=?u?q?x", "=?u?b?!", "=?u?b?", "=?u?", "=?", "=?u?q?"} {
+		DecodeText(fill(unit))
+		DecodeText(fill(unit) + "?=")
+	}
+}
+
+func TestCommentWithoutEnd(t *testing.T) {
+	_, params := parseParams(`text/plain; (no end; charset=utf-8; name="a b"; format=flowed`)
+	want := []Param{{Name: "charset", Value: "utf-8"}, {Name: "name", Value: "a b"}, {Name: "format", Value: "flowed"}}
+	if !reflect.DeepEqual(params, want) {
+		t.Errorf("%+v", params)
+	}
+}

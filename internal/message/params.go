@@ -13,13 +13,11 @@ const maxParams = 200 // of one field; more are dropped
 // what RFC 2231 split and encoded. v is unfolded.
 func parseParams(v string) (string, []Param) {
 	value, rest := leading(v)
+	r := paramReader{rest: rest}
 	var params []Param
 	extended := false
-	for rest != "" && len(params) < maxParams {
-		var p Param
-		var ok bool
-		p, rest, ok = nextParam(rest)
-		if ok {
+	for r.rest != "" && len(params) < maxParams {
+		if p, ok := r.next(); ok {
 			params = append(params, p)
 			extended = extended || strings.IndexByte(p.Name, '*') >= 0
 		}
@@ -62,49 +60,72 @@ func startsParam(s string) bool {
 	return ok && isToken(strings.TrimRight(name, " \t"))
 }
 
-// nextParam reads one parameter and returns what follows it.
-func nextParam(s string) (p Param, rest string, ok bool) {
-	s = skipCFWS(strings.TrimLeft(s, "; \t"))
-	i := strings.IndexAny(s, "=;")
-	if i < 0 {
-		return p, "", false
-	}
-	if s[i] == ';' {
-		return p, s[i:], false
-	}
-	p.Name = s[:i]
-	if j := strings.IndexByte(p.Name, '('); j >= 0 {
-		p.Name = p.Name[:j]
-	}
-	p.Name = strings.TrimSpace(p.Name)
-	s = skipCFWS(s[i+1:])
-	if s != "" && s[0] == '"' {
-		if val, n, closed := unquote(s); closed {
-			p.Value = val
-			return p, afterParam(s[n:]), p.Name != ""
-		}
-		s = s[1:] // an unbalanced quote (RFC 7103 section 7.1.6)
-	}
-	end := strings.IndexByte(s, ';')
-	if end < 0 {
-		end = len(s)
-	}
-	p.Value = s[:end]
-	if j := strings.Index(p.Value, " ("); j >= 0 {
-		p.Value = p.Value[:j]
-	}
-	p.Value = strings.TrimSpace(p.Value)
-	return p, s[end:], p.Name != ""
+// paramReader reads parameters from the front of rest.
+type paramReader struct {
+	rest      string
+	noComment bool // a comment without an end was met: no other is looked for
 }
 
-// afterParam passes over what stands between a quoted value and the next
-// semicolon. A semicolon may be missing: then a name follows at once.
-func afterParam(s string) string {
-	s = skipCFWS(s)
-	if s == "" || s[0] == ';' || strings.IndexByte(s, '=') >= 0 {
-		return s
+// next reads one parameter; ok is false when there was none before the semicolon.
+func (r *paramReader) next() (p Param, ok bool) {
+	r.rest = strings.TrimLeft(r.rest, "; \t")
+	r.skip()
+	i := strings.IndexAny(r.rest, "=;")
+	if i < 0 {
+		r.rest = ""
+		return p, false
 	}
-	return ""
+	name := r.rest[:i]
+	if r.rest[i] == ';' {
+		r.rest = r.rest[i:]
+		return p, false
+	}
+	if j := strings.IndexByte(name, '('); j >= 0 {
+		name = name[:j]
+	}
+	p.Name = strings.TrimSpace(name)
+	r.rest = r.rest[i+1:]
+	r.skip()
+	p.Value = r.value()
+	return p, p.Name != ""
+}
+
+func (r *paramReader) value() string {
+	if s := r.rest; s != "" && s[0] == '"' {
+		if value, n, closed := unquote(s); closed {
+			r.rest = s[n:]
+			r.afterQuoted()
+			return value
+		}
+		r.rest = s[1:] // an unbalanced quote (RFC 7103 section 7.1.6)
+	}
+	value, end := r.rest, strings.IndexByte(r.rest, ';')
+	if end < 0 {
+		end = len(value)
+	}
+	value, r.rest = value[:end], value[end:]
+	if j := strings.Index(value, " ("); j >= 0 {
+		value = value[:j]
+	}
+	return strings.TrimSpace(value)
+}
+
+// afterQuoted passes over what stands between a quoted value and the next
+// semicolon. A semicolon may be missing: then a name follows at once.
+func (r *paramReader) afterQuoted() {
+	r.skip()
+	if s := r.rest; s != "" && s[0] != ';' && strings.IndexByte(s, '=') < 0 {
+		r.rest = ""
+	}
+}
+
+func (r *paramReader) skip() {
+	if r.noComment {
+		r.rest = strings.TrimLeft(r.rest, " \t")
+		return
+	}
+	r.rest = skipCFWS(r.rest)
+	r.noComment = r.rest != "" && r.rest[0] == '('
 }
 
 // unquote reads the quoted-string that s begins with (RFC 5322 section 3.2.4).

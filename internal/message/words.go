@@ -18,12 +18,13 @@ func DecodeText(raw string) string {
 	}
 	var d textDecoder
 	d.out.Grow(len(raw))
+	noEnd := false
 	for raw != "" {
 		i := strings.Index(raw, "=?")
 		if i < 0 {
 			break
 		}
-		w, n, ok := encodedWord(raw[i:])
+		w, n, ok := encodedWord(raw[i:], &noEnd)
 		if !ok {
 			d.plain(raw[:i+2])
 			raw = raw[i+2:]
@@ -82,28 +83,37 @@ type word struct {
 }
 
 // encodedWord reads the encoded word that s begins with, n bytes long. Spaces in
-// the text and padding that is wrong or missing are tolerated.
-func encodedWord(s string) (w word, n int, ok bool) {
+// the text and padding that is wrong or missing are tolerated, and question marks
+// in the "Q" encoding. noEnd remembers that no "?=" follows, so that it is not
+// looked for again at every word.
+func encodedWord(s string, noEnd *bool) (w word, n int, ok bool) {
 	charset, rest, ok := strings.Cut(s[2:], "?")
 	if !ok || len(rest) < 2 || rest[1] != '?' || charset == "" || strings.ContainsAny(charset, " \t=") {
 		return w, 0, false
 	}
-	text, _, ok := strings.Cut(rest[2:], "?=")
-	if !ok {
-		return w, 0, false
-	}
-	w.charset = charset
-	switch rest[0] {
+	var end int
+	switch text := rest[2:]; rest[0] {
 	case 'Q', 'q':
-		w.text = decodeQ(text)
+		if *noEnd {
+			return w, 0, false
+		}
+		if end = strings.Index(text, "?="); end < 0 {
+			*noEnd = true
+			return w, 0, false
+		}
+		w.text = decodeQ(text[:end])
 	case 'B', 'b':
-		if w.text, ok = decodeB(text); !ok {
+		if end = strings.IndexByte(text, '?'); end < 0 || !strings.HasPrefix(text[end:], "?=") {
+			return w, 0, false
+		}
+		if w.text, ok = decodeB(text[:end]); !ok {
 			return w, 0, false
 		}
 	default:
 		return w, 0, false
 	}
-	return w, 2 + len(charset) + 1 + 2 + len(text) + 2, true
+	w.charset = charset
+	return w, 2 + len(charset) + 1 + 2 + end + 2, true
 }
 
 // decodeQ decodes the "Q" encoding (RFC 2047 section 4.2).
