@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"posthouse/internal/nettest"
 )
 
 // dev is a running "posthouse dev" on ports of its own.
@@ -29,7 +31,7 @@ func startDev(t *testing.T, args ...string) *dev {
 	}
 	d.cmd = exec.Command(Binary(t), append([]string{"dev"}, args...)...)
 	d.cmd.Env = append(os.Environ(), "TMPDIR="+d.tmp)
-	for i, port := range freePorts(t, "127.0.0.1", len(doors)) {
+	for i, port := range nettest.FreePorts(t, "127.0.0.1", len(doors)) {
 		d.cmd.Env = append(d.cmd.Env, "POSTHOUSE_LISTEN_"+strings.ToUpper(doors[i])+"=127.0.0.1:"+port)
 	}
 	out, err := d.cmd.StdoutPipe()

@@ -7,19 +7,19 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"posthouse/internal/nettest"
 )
 
 // Domain is the domain of every test house unless it asks for another.
@@ -95,7 +95,7 @@ func NewHouseAt(t testing.TB, ip, port, hostname, extra string, accounts ...stri
 	var b strings.Builder
 	top, sections, _ := strings.Cut(extra, "---\n")
 	fmt.Fprintf(&b, "hostname = %q\ndata = %q\n%s[listen]\n", hostname, filepath.Join(h.Dir, "data"), top)
-	for i, free := range freePorts(t, ip, len(doors)) {
+	for i, free := range nettest.FreePorts(t, ip, len(doors)) {
 		if port != "" && doors[i] == "smtp" {
 			free = port
 		}
@@ -113,26 +113,6 @@ func NewHouseAt(t testing.TB, ip, port, hostname, extra string, accounts ...stri
 	}
 	t.Cleanup(h.Kill)
 	return h
-}
-
-// freePorts finds n ports on ip that nobody uses now, below those that the
-// system gives to clients: between now and the start of the house another
-// program's connection could take one of them.
-func freePorts(t testing.TB, ip string, n int) []string {
-	t.Helper()
-	var ports []string
-	for tries := 0; len(ports) < n; tries++ {
-		port := strconv.Itoa(12_000 + rand.IntN(20_000))
-		l, err := net.Listen("tcp", net.JoinHostPort(ip, port))
-		switch {
-		case err == nil:
-			defer l.Close()
-			ports = append(ports, port)
-		case tries > 1000:
-			t.Fatal(err)
-		}
-	}
-	return ports
 }
 
 // TryRun runs a posthouse command against this house.

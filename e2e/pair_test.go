@@ -65,7 +65,7 @@ func sharedPort(t *testing.T, ips ...string) string {
 	t.Helper()
 	const tries = 50
 	for range tries {
-		port := freePorts(t, ips[0], 1)[0]
+		port := nettest.FreePorts(t, ips[0], 1)[0]
 		free := true
 		for _, ip := range ips {
 			l, err := net.Listen("tcp", net.JoinHostPort(ip, port))

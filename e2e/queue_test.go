@@ -6,6 +6,8 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"posthouse/internal/nettest"
 )
 
 // queued is what the tests read of a queue entry.
@@ -26,7 +28,7 @@ func (h *House) queue(selectors ...string) []queued {
 // Operators look into the queue, stop parts of it and send them another way, with
 // a server and without one, and what they decided outlives a restart.
 func TestQueueOperators(t *testing.T) {
-	dead := net.JoinHostPort("127.0.0.1", freePorts(t, "127.0.0.1", 1)[0])
+	dead := net.JoinHostPort("127.0.0.1", nettest.FreePorts(t, "127.0.0.1", 1)[0])
 	sink := NewSink(t, "127.0.0.1")
 	h := NewHouse(t, "127.0.0.1", "mx.example.test",
 		"---\n[[outbound.source]]\nname = \"main\"\naddress = [\"127.0.0.3\"]\n[[outbound.limit]]\nmatch = \"*\"\nconnections = 3\n"+

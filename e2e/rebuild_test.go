@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"posthouse/internal/nettest"
 )
 
 // An index that is lost or damaged is made again from the bodies.
@@ -51,7 +53,7 @@ const (
 )
 
 func rebuild(t *testing.T, harm func(*testing.T, string)) {
-	away := net.JoinHostPort("127.0.0.1", freePorts(t, "127.0.0.1", 1)[0])
+	away := net.JoinHostPort("127.0.0.1", nettest.FreePorts(t, "127.0.0.1", 1)[0])
 	h := NewHouse(t, "127.0.0.1", "mx.example.test",
 		"---\n[[outbound.route]]\nmatch = \"*\"\nvia = \"smtp://"+away+"\"\n", alice, bob)
 	h.Run("", "alias", "add", "team@example.test", alice, bob)

@@ -15,6 +15,7 @@ import (
 
 	"posthouse/internal/admin"
 	"posthouse/internal/config"
+	"posthouse/internal/nettest"
 )
 
 // doorsUp starts a house with SMTP doors on loopback ports and gives their
@@ -34,17 +35,14 @@ func houseUp(t *testing.T, extra string, people ...string) (*Server, map[string]
 		t.Fatal(err)
 	}
 	addrs := make(map[string]string)
-	for name, list := range map[string]*[]string{
-		"smtp": &cfg.Listen.SMTP, "submission": &cfg.Listen.Submission, "submissions": &cfg.Listen.Submissions, "lmtp": &cfg.Listen.LMTP,
-		"pop3": &cfg.Listen.POP3,
-	} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addrs[name] = l.Addr().String()
+	listen := &cfg.Listen
+	doors := map[string]*[]string{
+		"smtp": &listen.SMTP, "submission": &listen.Submission, "submissions": &listen.Submissions, "lmtp": &listen.LMTP, "pop3": &listen.POP3,
+	}
+	ports := nettest.FreePorts(t, "127.0.0.1", len(doors))
+	for name, list := range doors {
+		addrs[name] = net.JoinHostPort("127.0.0.1", ports[len(addrs)])
 		*list = []string{addrs[name]}
-		l.Close()
 	}
 	s, err := Start(t.Context(), cfg, Options{
 		Log:     slog.New(slog.DiscardHandler),
