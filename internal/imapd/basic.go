@@ -1,10 +1,6 @@
 package imapd
 
-import (
-	"strings"
-
-	"posthouse/internal/imap"
-)
+import "posthouse/internal/imap"
 
 // cmdNoop: RFC 9051 section 6.1.2. CHECK (RFC 3501 section 6.4.1) is the same:
 // everything is durable at any time.
@@ -37,22 +33,14 @@ func (s *session) cmdID(p *imap.Parser) (string, error) {
 	return "", nil
 }
 
-// cmdEnable: RFC 5161. What is not known is passed over.
+// cmdEnable: RFC 5161. What is not known is passed over; what was enabled before,
+// by ENABLE or by another command, is enabled.
 func (s *session) cmdEnable(p *imap.Parser) (string, error) {
-	var done []string
+	var rev2, condstore bool
 	for {
-		switch p.Keyword() {
-		case "IMAP4REV2":
-			if !s.rev2 {
-				s.rev2 = true
-				done = append(done, "IMAP4rev2")
-			}
-		case "CONDSTORE":
-			if !s.condsto {
-				s.enableCondstore()
-				done = append(done, "CONDSTORE")
-			}
-		}
+		word := p.Keyword()
+		rev2 = rev2 || word == "IMAP4REV2"
+		condstore = condstore || word == "CONDSTORE"
 		if p.Err() != nil || p.AtEnd() {
 			break
 		}
@@ -61,7 +49,16 @@ func (s *session) cmdEnable(p *imap.Parser) (string, error) {
 	if err := p.End(); err != nil {
 		return "", err
 	}
-	s.untagged(strings.TrimSpace("ENABLED " + strings.Join(done, " ")))
+	done := "ENABLED"
+	if condstore {
+		s.enableCondstore()
+		done += " CONDSTORE"
+	}
+	if rev2 {
+		s.rev2 = true
+		done += " IMAP4rev2"
+	}
+	s.untagged(done)
 	return "", nil
 }
 

@@ -240,9 +240,41 @@ func TestIDAndEnable(t *testing.T) {
 		C: b ENABLE CONDSTORE X-WHAT IMAP4rev2
 		S: * ENABLED CONDSTORE IMAP4rev2
 		S: b OK ENABLE completed
+		C: b2 ENABLE condstore CONDSTORE
+		S: * ENABLED CONDSTORE
+		S: b2 OK ~
+		C: b3 ENABLE X-WHAT
+		S: * ENABLED
+		S: b3 OK ~
 		C: c NAMESPACE
 		S: * NAMESPACE (("" "/")) NIL NIL
 		S: c OK ~
+	`)
+}
+
+// What enables CONDSTORE without a word does not make ENABLE say that it failed; a
+// command that is BAD enables nothing.
+func TestEnableAgain(t *testing.T) {
+	h := newHouse(t)
+	h.login("").talk(`
+		C: a STATUS INBOX (HIGHESTMODSEQ)
+		S: * STATUS INBOX (HIGHESTMODSEQ ~)
+		S: a OK ~
+		C: b ENABLE CONDSTORE
+		S: * ENABLED CONDSTORE
+		S: b OK ~
+		C: c ENABLE IMAP4rev2 (
+		S: c BAD ~
+		C: d EXAMINE INBOX
+		S: ~FLAGS~
+		S: ~PERMANENTFLAGS~
+		S: * 0 EXISTS
+		S: * 0 RECENT
+		S: * OK [UIDVALIDITY ~
+		S: * OK [UIDNEXT ~
+		S: * OK [HIGHESTMODSEQ ~
+		S: * OK [MAILBOXID ~
+		S: d OK ~
 	`)
 }
 
