@@ -1,9 +1,8 @@
 package mailbox
 
 import (
-	"encoding/binary"
-
 	"posthouse/internal/kv"
+	"posthouse/internal/rowcodec"
 )
 
 // changeKind says what a transaction did to messages of a mailbox.
@@ -58,13 +57,13 @@ func encodeChanges(list []change) [][]byte {
 }
 
 func appendChange(b []byte, box uint32, kind changeKind, uids UIDSet) []byte {
-	b = binary.AppendUvarint(b, uint64(box))
+	b = rowcodec.AppendUvarint(b, uint64(box))
 	b = append(b, byte(kind))
-	b = binary.AppendUvarint(b, uint64(len(uids)))
+	b = rowcodec.AppendUvarint(b, uint64(len(uids)))
 	prev := uint32(0)
 	for _, r := range uids {
-		b = binary.AppendUvarint(b, uint64(r.First-prev))
-		b = binary.AppendUvarint(b, uint64(r.Last-r.First))
+		b = rowcodec.AppendUvarint(b, uint64(r.First-prev))
+		b = rowcodec.AppendUvarint(b, uint64(r.Last-r.First))
 		prev = r.Last
 	}
 	return b
@@ -73,12 +72,12 @@ func appendChange(b []byte, box uint32, kind changeKind, uids UIDSet) []byte {
 // decodeChanges calls fn for the entries of a row that concern box (0: all).
 func decodeChanges(b []byte, box uint32, fn func(change)) error {
 	r := newRowReader(b)
-	for len(r.b) > 0 && !r.bad {
-		c := change{box: uint32(r.uvarint())}
-		c.kind = changeKind(r.uvarint())
-		n := r.uvarint()
-		if n > uint64(len(r.b)) {
-			r.bad = true
+	for r.Len() > 0 && !r.Bad() {
+		c := change{box: uint32(r.Uvarint())}
+		c.kind = changeKind(r.Uvarint())
+		n := r.Uvarint()
+		if n > uint64(r.Len()) {
+			r.Fail()
 			break
 		}
 		wanted := box == 0 || c.box == box
@@ -87,17 +86,17 @@ func decodeChanges(b []byte, box uint32, fn func(change)) error {
 		}
 		prev := uint32(0)
 		for range n {
-			first := prev + uint32(r.uvarint())
-			prev = first + uint32(r.uvarint())
+			first := prev + uint32(r.Uvarint())
+			prev = first + uint32(r.Uvarint())
 			if wanted {
 				c.uids = append(c.uids, UIDRange{first, prev})
 			}
 		}
-		if wanted && !r.bad {
+		if wanted && !r.Bad() {
 			fn(c)
 		}
 	}
-	return r.check("change log")
+	return checkRow(&r, "change log")
 }
 
 // readChanges calls fn for the changes of box after modseq since, in order.

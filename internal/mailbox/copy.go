@@ -2,11 +2,11 @@ package mailbox
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"math/bits"
 
 	"posthouse/internal/kv"
+	"posthouse/internal/rowcodec"
 	"posthouse/internal/space"
 )
 
@@ -217,8 +217,8 @@ func (e *edit) noteUndo(t *transfer, to *boxEdit, dest UIDSet, final bool) error
 		return nil
 	}
 	for _, page := range dest {
-		value := binary.AppendUvarint([]byte{rowVersion}, uint64(page.Last))
-		value = binary.AppendUvarint(value, uint64(hourOf(e.now)))
+		value := rowcodec.AppendUvarint([]byte{rowVersion}, uint64(page.Last))
+		value = rowcodec.AppendUvarint(value, uint64(hourOf(e.now)))
 		if err := e.tx.Set(e.keys.undo(to.id, page.First), value); err != nil {
 			return err
 		}

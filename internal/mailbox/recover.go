@@ -183,8 +183,8 @@ func (c *chores) read(r kv.Reader, k keyspace, cutoff, broken int64) error {
 	}
 	err = r.Scan(undo, undo.End(), func(key, value []byte) bool {
 		row := newRowReader(value)
-		page := UIDRange{First: uidOf(key), Last: uint32(row.uvarint())}
-		if hour := int64(row.uvarint()); !row.bad && hour <= broken {
+		page := UIDRange{First: uidOf(key), Last: uint32(row.Uvarint())}
+		if hour := int64(row.Uvarint()); !row.Bad() && hour <= broken {
 			c.more = c.more || len(c.undo) > 0
 			c.undo[k.tail32(key)] = page
 		}

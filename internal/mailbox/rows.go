@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"posthouse/internal/blob"
+	"posthouse/internal/rowcodec"
 )
 
 // Every row begins with a byte for its version, so that later forms can stand
@@ -30,29 +31,29 @@ type head struct {
 func (h *head) encode() []byte {
 	b := make([]byte, 1, 48)
 	b[0] = rowVersion
-	b = binary.AppendUvarint(b, uint64(h.nextBox))
-	b = binary.AppendUvarint(b, h.nextMessage)
-	b = binary.AppendUvarint(b, h.modseq)
-	b = binary.AppendUvarint(b, h.logFloor)
-	b = binary.AppendUvarint(b, h.listSeq)
-	b = binary.AppendVarint(b, h.bytes)
-	b = binary.AppendVarint(b, h.messages)
-	return binary.AppendUvarint(b, uint64(h.uidValidity))
+	b = rowcodec.AppendUvarint(b, uint64(h.nextBox))
+	b = rowcodec.AppendUvarint(b, h.nextMessage)
+	b = rowcodec.AppendUvarint(b, h.modseq)
+	b = rowcodec.AppendUvarint(b, h.logFloor)
+	b = rowcodec.AppendUvarint(b, h.listSeq)
+	b = rowcodec.AppendVarint(b, h.bytes)
+	b = rowcodec.AppendVarint(b, h.messages)
+	return rowcodec.AppendUvarint(b, uint64(h.uidValidity))
 }
 
 func decodeHead(b []byte) (head, error) {
 	r := newRowReader(b)
 	h := head{
-		nextBox:     uint32(r.uvarint()),
-		nextMessage: r.uvarint(),
-		modseq:      r.uvarint(),
-		logFloor:    r.uvarint(),
-		listSeq:     r.uvarint(),
-		bytes:       r.varint(),
-		messages:    r.varint(),
-		uidValidity: uint32(r.uvarint()),
+		nextBox:     uint32(r.Uvarint()),
+		nextMessage: r.Uvarint(),
+		modseq:      r.Uvarint(),
+		logFloor:    r.Uvarint(),
+		listSeq:     r.Uvarint(),
+		bytes:       r.Varint(),
+		messages:    r.Varint(),
+		uidValidity: uint32(r.Uvarint()),
 	}
-	return h, r.check("head")
+	return h, checkRow(&r, "head")
 }
 
 // boxRow is what the store keeps of a mailbox, beside its keywords.
@@ -73,35 +74,35 @@ type boxRow struct {
 func (m *boxRow) encode() []byte {
 	b := make([]byte, 1, 64+len(m.name))
 	b[0] = rowVersion
-	b = appendString(b, m.name)
-	b = appendString(b, m.specialUse)
-	b = binary.AppendUvarint(b, uint64(m.uidValidity))
-	b = binary.AppendUvarint(b, uint64(m.uidNext))
-	b = binary.AppendUvarint(b, m.modseq)
-	b = binary.AppendUvarint(b, uint64(m.keywords))
-	b = binary.AppendUvarint(b, uint64(m.exists))
-	b = binary.AppendUvarint(b, uint64(m.unseen))
-	b = binary.AppendUvarint(b, uint64(m.deleted))
-	b = binary.AppendVarint(b, m.size)
-	return binary.AppendVarint(b, m.deletedSize)
+	b = rowcodec.AppendString(b, m.name)
+	b = rowcodec.AppendString(b, m.specialUse)
+	b = rowcodec.AppendUvarint(b, uint64(m.uidValidity))
+	b = rowcodec.AppendUvarint(b, uint64(m.uidNext))
+	b = rowcodec.AppendUvarint(b, m.modseq)
+	b = rowcodec.AppendUvarint(b, uint64(m.keywords))
+	b = rowcodec.AppendUvarint(b, uint64(m.exists))
+	b = rowcodec.AppendUvarint(b, uint64(m.unseen))
+	b = rowcodec.AppendUvarint(b, uint64(m.deleted))
+	b = rowcodec.AppendVarint(b, m.size)
+	return rowcodec.AppendVarint(b, m.deletedSize)
 }
 
 func decodeBox(b []byte) (boxRow, error) {
 	r := newRowReader(b)
 	m := boxRow{
-		name:        r.string(),
-		specialUse:  r.string(),
-		uidValidity: uint32(r.uvarint()),
-		uidNext:     uint32(r.uvarint()),
-		modseq:      r.uvarint(),
-		keywords:    int(r.uvarint()),
-		exists:      uint32(r.uvarint()),
-		unseen:      uint32(r.uvarint()),
-		deleted:     uint32(r.uvarint()),
-		size:        r.varint(),
-		deletedSize: r.varint(),
+		name:        r.String(),
+		specialUse:  r.String(),
+		uidValidity: uint32(r.Uvarint()),
+		uidNext:     uint32(r.Uvarint()),
+		modseq:      r.Uvarint(),
+		keywords:    int(r.Uvarint()),
+		exists:      uint32(r.Uvarint()),
+		unseen:      uint32(r.Uvarint()),
+		deleted:     uint32(r.Uvarint()),
+		size:        r.Varint(),
+		deletedSize: r.Varint(),
 	}
-	return m, r.check("mailbox")
+	return m, checkRow(&r, "mailbox")
 }
 
 // count adds a message to the counters, or with sign -1 takes it away.
@@ -169,21 +170,17 @@ func (r *bodyRow) encode() []byte {
 	b := make([]byte, 1, 1+blob.RefSize+10)
 	b[0] = rowVersion
 	b = r.ref.Append(b)
-	b = binary.AppendUvarint(b, uint64(r.rows))
-	return binary.AppendUvarint(b, uint64(r.hour))
+	b = rowcodec.AppendUvarint(b, uint64(r.rows))
+	return rowcodec.AppendUvarint(b, uint64(r.hour))
 }
 
 func decodeBody(b []byte) (bodyRow, error) {
 	r := newRowReader(b)
 	row := bodyRow{}
-	if ref, ok := blob.ParseRef(r.b); ok {
-		row.ref, r.b = ref, r.b[blob.RefSize:]
-	} else {
-		r.bad = true
-	}
-	row.rows = uint32(r.uvarint())
-	row.hour = uint32(r.uvarint())
-	return row, r.check("body")
+	row.ref, _ = blob.ParseRef(r.Take(blob.RefSize)) // too few bytes make r bad
+	row.rows = uint32(r.Uvarint())
+	row.hour = uint32(r.Uvarint())
+	return row, checkRow(&r, "body")
 }
 
 // nameRow is the value of the name index.
@@ -193,14 +190,14 @@ type nameRow struct {
 }
 
 func (n *nameRow) encode() []byte {
-	b := binary.AppendUvarint([]byte{rowVersion}, uint64(n.id))
-	return appendString(b, n.specialUse)
+	b := rowcodec.AppendUvarint([]byte{rowVersion}, uint64(n.id))
+	return rowcodec.AppendString(b, n.specialUse)
 }
 
 func decodeName(b []byte) (nameRow, error) {
 	r := newRowReader(b)
-	n := nameRow{id: uint32(r.uvarint()), specialUse: r.string()}
-	return n, r.check("name")
+	n := nameRow{id: uint32(r.Uvarint()), specialUse: r.String()}
+	return n, checkRow(&r, "name")
 }
 
 // threadRow is the value of the thread index: the thread, and the message whose
@@ -208,20 +205,20 @@ func decodeName(b []byte) (nameRow, error) {
 type threadRow struct{ thread, message uint64 }
 
 func (t *threadRow) encode() []byte {
-	b := binary.AppendUvarint([]byte{rowVersion}, t.thread)
-	return binary.AppendUvarint(b, t.message)
+	b := rowcodec.AppendUvarint([]byte{rowVersion}, t.thread)
+	return rowcodec.AppendUvarint(b, t.message)
 }
 
 func decodeThread(b []byte) (threadRow, error) {
 	r := newRowReader(b)
-	t := threadRow{thread: r.uvarint(), message: r.uvarint()}
-	return t, r.check("thread")
+	t := threadRow{thread: r.Uvarint(), message: r.Uvarint()}
+	return t, checkRow(&r, "thread")
 }
 
 func encodeKeywords(names []string) []byte {
 	b := []byte{rowVersion}
 	for _, n := range names {
-		b = appendString(b, n)
+		b = rowcodec.AppendString(b, n)
 	}
 	return b
 }
@@ -229,63 +226,24 @@ func encodeKeywords(names []string) []byte {
 func decodeKeywords(b []byte) ([]string, error) {
 	r := newRowReader(b)
 	var names []string
-	for len(r.b) > 0 && !r.bad {
-		names = append(names, r.string())
+	for r.Len() > 0 && !r.Bad() {
+		names = append(names, r.String())
 	}
-	return names, r.check("keywords")
+	return names, checkRow(&r, "keywords")
 }
 
-func appendString(b []byte, s string) []byte {
-	b = binary.AppendUvarint(b, uint64(len(s)))
-	return append(b, s...)
-}
-
-// rowReader takes a row apart; after the first fault everything reads as zero.
-type rowReader struct {
-	b   []byte
-	bad bool
-}
-
-func newRowReader(b []byte) *rowReader {
-	if len(b) == 0 || b[0] != rowVersion {
-		return &rowReader{bad: true}
+// newRowReader reads what follows the version of a row.
+func newRowReader(b []byte) rowcodec.Reader {
+	r := rowcodec.NewReader(b)
+	if r.Byte() != rowVersion {
+		r.Fail()
 	}
-	return &rowReader{b: b[1:]}
+	return r
 }
 
-func (r *rowReader) uvarint() uint64 {
-	n, size := binary.Uvarint(r.b)
-	if size <= 0 {
-		r.b, r.bad = nil, true
-		return 0
-	}
-	r.b = r.b[size:]
-	return n
-}
-
-func (r *rowReader) varint() int64 {
-	n, size := binary.Varint(r.b)
-	if size <= 0 {
-		r.b, r.bad = nil, true
-		return 0
-	}
-	r.b = r.b[size:]
-	return n
-}
-
-func (r *rowReader) string() string {
-	n := r.uvarint()
-	if n > uint64(len(r.b)) {
-		r.b, r.bad = nil, true
-		return ""
-	}
-	s := string(r.b[:n])
-	r.b = r.b[n:]
-	return s
-}
-
-func (r *rowReader) check(what string) error {
-	if r.bad {
+// checkRow is the error of a row in which something was wrong.
+func checkRow(r *rowcodec.Reader, what string) error {
+	if r.Bad() {
 		return fmt.Errorf("%w: %s", errRow, what)
 	}
 	return nil

@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"posthouse/internal/blob"
 	"posthouse/internal/envelope"
 	"posthouse/internal/id"
+	"posthouse/internal/rowcodec"
 	"posthouse/internal/smtp"
 )
 
@@ -53,43 +53,43 @@ func encodeMessage(h *head, m *Message) ([]byte, error) {
 	b := make([]byte, 0, 128+len(text))
 	b = append(b, messageVersion)
 	b = h.body.Append(b)
-	b = binary.AppendVarint(b, h.size)
-	b = appendTime(b, h.created)
-	b = appendTime(b, h.expires)
-	b = appendString(b, h.from.Local)
-	b = appendString(b, h.from.Domain)
+	b = rowcodec.AppendVarint(b, h.size)
+	b = rowcodec.AppendTime(b, h.created)
+	b = rowcodec.AppendTime(b, h.expires)
+	b = rowcodec.AppendString(b, h.from.Local)
+	b = rowcodec.AppendString(b, h.from.Domain)
 	b = append(b, byte(max(slices.Index(streams, h.stream), 0)))
-	b = binary.AppendVarint(b, int64(h.priority))
-	b = appendTime(b, h.notice)
-	b = binary.AppendUvarint(b, uint64(h.holder))
+	b = rowcodec.AppendVarint(b, int64(h.priority))
+	b = rowcodec.AppendTime(b, h.notice)
+	b = rowcodec.AppendUvarint(b, uint64(h.holder))
 	return append(b, text...), nil
 }
 
 func decodeHead(b []byte) (h head, text []byte, err error) {
-	d := decoder{b: b}
-	version := d.byte()
+	d := rowcodec.NewReader(b)
+	version := d.Byte()
 	if version < 1 || version > messageVersion {
 		return head{}, nil, errRow
 	}
-	h.body = d.ref()
-	h.size = d.varint()
-	h.created, h.expires = d.time(), d.time()
-	h.from = smtp.Address{Local: d.string(), Domain: d.string()}
+	h.body, _ = blob.ParseRef(d.Take(blob.RefSize))
+	h.size = d.Varint()
+	h.created, h.expires = d.Time(), d.Time()
+	h.from = smtp.Address{Local: d.String(), Domain: d.String()}
 	h.stream = envelope.Person
 	if version > 1 {
-		h.stream = streams[min(int(d.byte()), len(streams)-1)]
-		h.priority = int(d.varint())
+		h.stream = streams[min(int(d.Byte()), len(streams)-1)]
+		h.priority = int(d.Varint())
 	}
 	if version > 2 {
-		h.notice = d.time()
+		h.notice = d.Time()
 	}
 	if version > 3 {
-		h.holder = id.Account(d.uvarint())
+		h.holder = id.Account(d.Uvarint())
 	}
-	if d.bad {
+	if d.Bad() {
 		return head{}, nil, errRow
 	}
-	return h, d.b, nil
+	return h, d.Rest(), nil
 }
 
 func decodeMessage(b []byte) (*Message, error) {

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"posthouse/internal/blob"
 	"posthouse/internal/courier"
 	"posthouse/internal/id"
 	"posthouse/internal/kv"
+	"posthouse/internal/rowcodec"
 	"posthouse/internal/smtp"
 	"posthouse/internal/status"
 )
@@ -119,24 +119,24 @@ func (r *row) encode() []byte {
 		flags |= flagVia
 	}
 	b = append(b, rowVersion, stateCodes[r.state], flags)
-	b = binary.AppendUvarint(b, uint64(r.attempts))
-	b = appendTime(b, r.next)
-	b = appendString(b, r.rcpt.To.Local)
-	b = appendString(b, r.rcpt.To.Domain)
-	b = appendString(b, r.rcpt.Prepend)
-	b = appendString(b, r.rcpt.Notify)
-	b = appendString(b, r.rcpt.ORcpt)
-	b = binary.AppendUvarint(b, uint64(r.last.Code))
+	b = rowcodec.AppendUvarint(b, uint64(r.attempts))
+	b = rowcodec.AppendTime(b, r.next)
+	b = rowcodec.AppendString(b, r.rcpt.To.Local)
+	b = rowcodec.AppendString(b, r.rcpt.To.Domain)
+	b = rowcodec.AppendString(b, r.rcpt.Prepend)
+	b = rowcodec.AppendString(b, r.rcpt.Notify)
+	b = rowcodec.AppendString(b, r.rcpt.ORcpt)
+	b = rowcodec.AppendUvarint(b, uint64(r.last.Code))
 	for _, n := range []uint16{r.last.Enhanced.Class, r.last.Enhanced.Subject, r.last.Enhanced.Detail} {
-		b = binary.AppendUvarint(b, uint64(n))
+		b = rowcodec.AppendUvarint(b, uint64(n))
 	}
-	b = appendString(b, r.last.Text)
-	b = appendString(b, r.last.Host)
-	b = binary.AppendUvarint(b, uint64(len(r.history)))
+	b = rowcodec.AppendString(b, r.last.Text)
+	b = rowcodec.AppendString(b, r.last.Host)
+	b = rowcodec.AppendUvarint(b, uint64(len(r.history)))
 	for _, a := range r.history {
-		b = appendTime(b, a.At)
-		b = appendString(b, a.Host)
-		b = appendString(b, a.Result)
+		b = rowcodec.AppendTime(b, a.At)
+		b = rowcodec.AppendString(b, a.Host)
+		b = rowcodec.AppendString(b, a.Result)
 	}
 	b = appendField(b, fieldVerdicts, r.appendVerdicts(nil))
 	if !r.rcpt.RRVS.IsZero() {
@@ -157,13 +157,13 @@ const (
 )
 
 func appendField(b []byte, field byte, value []byte) []byte {
-	return appendString(append(b, field), string(value))
+	return rowcodec.AppendString(append(b, field), string(value))
 }
 
 // readFields reads what appendField wrote.
-func (r *row) readFields(d *decoder) {
-	for len(d.b) > 0 && !d.bad {
-		field, value := d.byte(), d.string()
+func (r *row) readFields(d *rowcodec.Reader) {
+	for d.Len() > 0 && !d.Bad() {
+		field, value := d.Byte(), d.String()
 		switch field {
 		case fieldVerdicts:
 			r.readVerdicts([]byte(value))
@@ -178,12 +178,12 @@ func (r *row) readFields(d *decoder) {
 // decodeRow reads an entry row; short leaves out what the schedule has no use
 // for: the local part, the last outcome and the history.
 func decodeRow(b []byte, short bool) (*row, error) {
-	d := decoder{b: b}
-	if d.byte() != rowVersion {
+	d := rowcodec.NewReader(b)
+	if d.Byte() != rowVersion {
 		return nil, errRow
 	}
 	r := new(row)
-	code, flags := d.byte(), d.byte()
+	code, flags := d.Byte(), d.Byte()
 	switch code {
 	case 'r':
 		r.state = Ready
@@ -193,27 +193,27 @@ func decodeRow(b []byte, short bool) (*row, error) {
 		r.state = Held
 	}
 	r.drop, r.notified = flags&flagDrop != 0, flags&flagNotified != 0
-	r.attempts = int(d.uvarint())
-	r.next = d.time()
+	r.attempts = int(d.Uvarint())
+	r.next = d.Time()
 	if short && flags&flagVia == 0 {
-		d.skip()
-		r.rcpt.To.Domain, r.rcpt.Prepend = d.string(), d.string()
-		if d.bad || r.state == "" {
+		d.Bytes()
+		r.rcpt.To.Domain, r.rcpt.Prepend = d.String(), d.String()
+		if d.Bad() || r.state == "" {
 			return nil, errRow
 		}
 		return r, nil
 	}
-	r.rcpt.To = smtp.Address{Local: d.string(), Domain: d.string()}
-	r.rcpt.Prepend, r.rcpt.Notify, r.rcpt.ORcpt = d.string(), d.string(), d.string()
+	r.rcpt.To = smtp.Address{Local: d.String(), Domain: d.String()}
+	r.rcpt.Prepend, r.rcpt.Notify, r.rcpt.ORcpt = d.String(), d.String(), d.String()
 	r.last.Remote = flags&flagRemote != 0
-	r.last.Code = int(d.uvarint())
-	r.last.Enhanced = status.Enhanced{Class: uint16(d.uvarint()), Subject: uint16(d.uvarint()), Detail: uint16(d.uvarint())}
-	r.last.Text, r.last.Host = d.string(), d.string()
-	for n := min(d.uvarint(), maxHistory); n > 0 && !d.bad; n-- {
-		r.history = append(r.history, Attempt{At: d.time(), Host: d.string(), Result: d.string()})
+	r.last.Code = int(d.Uvarint())
+	r.last.Enhanced = status.Enhanced{Class: uint16(d.Uvarint()), Subject: uint16(d.Uvarint()), Detail: uint16(d.Uvarint())}
+	r.last.Text, r.last.Host = d.String(), d.String()
+	for n := min(d.Uvarint(), maxHistory); n > 0 && !d.Bad(); n-- {
+		r.history = append(r.history, Attempt{At: d.Time(), Host: d.String(), Result: d.String()})
 	}
 	r.readFields(&d)
-	if d.bad || r.state == "" {
+	if d.Bad() || r.state == "" {
 		return nil, errRow
 	}
 	return r, nil
@@ -243,89 +243,4 @@ func cut(s string, n int) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:n], "")
-}
-
-func appendTime(b []byte, t time.Time) []byte {
-	if t.IsZero() {
-		return binary.AppendVarint(b, 0)
-	}
-	return binary.AppendVarint(b, t.UnixNano())
-}
-
-func appendString(b []byte, s string) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
-}
-
-// decoder reads the parts of a row; bad is set when there is too little.
-type decoder struct {
-	b   []byte
-	bad bool
-}
-
-func (d *decoder) byte() byte {
-	if len(d.b) == 0 {
-		d.bad = true
-		return 0
-	}
-	c := d.b[0]
-	d.b = d.b[1:]
-	return c
-}
-
-func (d *decoder) uvarint() uint64 {
-	v, n := binary.Uvarint(d.b)
-	if n <= 0 {
-		d.bad, d.b = true, nil
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *decoder) varint() int64 {
-	v, n := binary.Varint(d.b)
-	if n <= 0 {
-		d.bad, d.b = true, nil
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *decoder) time() time.Time {
-	if n := d.varint(); n != 0 {
-		return time.Unix(0, n)
-	}
-	return time.Time{}
-}
-
-func (d *decoder) string() string {
-	n := d.uvarint()
-	if n > uint64(len(d.b)) {
-		d.bad, d.b = true, nil
-		return ""
-	}
-	s := string(d.b[:n])
-	d.b = d.b[n:]
-	return s
-}
-
-// skip passes over a string.
-func (d *decoder) skip() {
-	n := d.uvarint()
-	if n > uint64(len(d.b)) {
-		d.bad, d.b = true, nil
-		return
-	}
-	d.b = d.b[n:]
-}
-
-func (d *decoder) ref() blob.Ref {
-	r, ok := blob.ParseRef(d.b)
-	if !ok {
-		d.bad, d.b = true, nil
-		return r
-	}
-	d.b = d.b[blob.RefSize:]
-	return r
 }

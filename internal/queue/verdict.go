@@ -8,6 +8,7 @@ import (
 	"posthouse/internal/courier"
 	"posthouse/internal/journal"
 	"posthouse/internal/kv"
+	"posthouse/internal/rowcodec"
 	"posthouse/internal/suppress"
 )
 
@@ -86,7 +87,7 @@ func (c *change) suppressTx(tx kv.Tx) error {
 func (r *row) appendVerdicts(b []byte) []byte {
 	for _, j := range append([]Judgement{judgementOf(&r.last)}, judgements(r.history)...) {
 		for _, s := range [...]string{string(j.Class), string(j.Scope), string(j.Action), j.Rule} {
-			b = appendString(b, s)
+			b = rowcodec.AppendString(b, s)
 		}
 	}
 	return append(b, byte(min(r.uncertain, 255)))
@@ -101,18 +102,18 @@ func judgements(history []Attempt) []Judgement {
 }
 
 func (r *row) readVerdicts(b []byte) {
-	d := decoder{b: b}
-	last := d.judgement()
+	d := rowcodec.NewReader(b)
+	last := readJudgement(&d)
 	r.last.Class, r.last.Scope, r.last.Action, r.last.Rule = last.Class, last.Scope, last.Action, last.Rule
 	for i := range r.history {
-		r.history[i].Judgement = d.judgement()
+		r.history[i].Judgement = readJudgement(&d)
 	}
-	r.uncertain = int(d.byte())
+	r.uncertain = int(d.Byte())
 }
 
-func (d *decoder) judgement() Judgement {
+func readJudgement(d *rowcodec.Reader) Judgement {
 	return Judgement{
-		Class: classify.Class(d.string()), Scope: classify.Scope(d.string()),
-		Action: classify.Action(d.string()), Rule: d.string(),
+		Class: classify.Class(d.String()), Scope: classify.Scope(d.String()),
+		Action: classify.Action(d.String()), Rule: d.String(),
 	}
 }

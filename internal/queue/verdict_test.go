@@ -3,7 +3,6 @@ package queue
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"posthouse/internal/courier"
 	"posthouse/internal/envelope"
 	"posthouse/internal/journal"
+	"posthouse/internal/rowcodec"
 	"posthouse/internal/suppress"
 )
 
@@ -188,8 +188,8 @@ func TestMessageRowsOfOtherVersions(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	first := append([]byte{1}, head.body.Append(nil)...)
-	first = appendTime(appendTime(binary.AppendVarint(first, head.size), head.created), head.expires)
-	first = append(appendString(appendString(first, head.from.Local), head.from.Domain), text...)
+	first = rowcodec.AppendTime(rowcodec.AppendTime(rowcodec.AppendVarint(first, head.size), head.created), head.expires)
+	first = append(rowcodec.AppendString(rowcodec.AppendString(first, head.from.Local), head.from.Domain), text...)
 	old, err := decodeMessage(first)
 	if err != nil || old.Envelope.ID != m.Envelope.ID || old.Size != m.Size {
 		t.Errorf("old: %+v, %v", old, err)

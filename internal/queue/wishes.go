@@ -5,6 +5,7 @@ import (
 
 	"posthouse/internal/courier"
 	"posthouse/internal/envelope"
+	"posthouse/internal/rowcodec"
 )
 
 // What senders ask of the schedule.
@@ -80,7 +81,7 @@ func lateBy(env *envelope.Envelope, at time.Time) bool {
 // RRVS of a recipient (RFC 7293) in its row: the time, and a byte for "C".
 
 func (r *row) appendRRVS(b []byte) []byte {
-	b = appendTime(b, r.rcpt.RRVS)
+	b = rowcodec.AppendTime(b, r.rcpt.RRVS)
 	if r.rcpt.RRVSContinue {
 		return append(b, 1)
 	}
@@ -88,7 +89,7 @@ func (r *row) appendRRVS(b []byte) []byte {
 }
 
 func (r *row) readRRVS(b []byte) {
-	d := decoder{b: b}
-	r.rcpt.RRVS = d.time().UTC()
-	r.rcpt.RRVSContinue = d.byte() == 1
+	d := rowcodec.NewReader(b)
+	r.rcpt.RRVS = d.Time().UTC()
+	r.rcpt.RRVSContinue = d.Byte() == 1
 }
