@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -122,6 +123,11 @@ func TestDevHangup(t *testing.T) {
 	if err := os.WriteFile(path, []byte("hostname = \"mail.example.test\"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// Where the tests run under nohup, so would dev, and a hangup be nothing to it;
+	// what is caught here is as usual there.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	d := startDev(t, "--config", path)
 	if !strings.Contains(d.said["connect"], "mail.example.test ESMTP") || d.said["read"] == "" {
 		t.Errorf("%q", d.said)

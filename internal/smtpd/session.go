@@ -146,10 +146,10 @@ func (s *session) finish() {
 	}
 	s.sum.Duration = s.srv.cfg.Clock.Now().Sub(s.began)
 	s.sum.End = s.over
-	s.srv.cfg.Observer.Closed(s.srv.cfg.Door, s.sum)
 	s.log.Log(s.srv.ctx, s.level(), "session", "helo", s.helo, "login", s.who.Login, "tls", tlsName(s.conn.TLS()),
 		"commands", s.sum.Commands, "errors", s.sum.Errors, "transactions", s.sum.Transactions, "messages", s.sum.Messages, "octets", s.sum.Octets,
 		"duration", s.sum.Duration, "end", s.over)
+	s.srv.cfg.Observer.Closed(s.srv.cfg.Door, s.sum)
 }
 
 // level is that of the session's line in the log. Who neither sent mail nor logged
