@@ -18,7 +18,11 @@ func (f *fetcher) binary(it *imap.FetchItem, body blob.Body, sum *message.Summar
 	s := f.s
 	part, _, ok := findPart(sum, it.Section.Part, body.Size())
 	if !ok {
-		s.out = append(it.AppendName(s.out), " NIL"...)
+		nothing := " NIL"
+		if it.Kind == imap.FetchBinarySize {
+			nothing = " 0"
+		}
+		s.out = append(it.AppendName(s.out), nothing...)
 		return nil
 	}
 	x := locate(sum, it.Section, body.Size())
@@ -49,6 +53,23 @@ func (f *fetcher) binary(it *imap.FetchItem, body blob.Body, sum *message.Summar
 		from, n = int64(it.Offset), int64(it.Count)
 	}
 	return f.sendDecoded(it, open, from, n)
+}
+
+// unanswerable reports whether an item is the size of a part in an encoding that
+// nobody knows: the response has only room for a number (RFC 3516 section 6).
+func (f *fetcher) unanswerable(it *imap.FetchItem, body blob.Body, sum *message.Summary) bool {
+	if it.Kind != imap.FetchBinarySize {
+		return false
+	}
+	part, _, ok := findPart(sum, it.Section.Part, body.Size())
+	if !ok {
+		return false
+	}
+	if _, known := decoderOf(part, len(it.Section.Part) == 0); known {
+		return false
+	}
+	f.unknownCTE = true
+	return true
 }
 
 func (f *fetcher) sendDecoded(it *imap.FetchItem, open func() io.Reader, from, n int64) error {

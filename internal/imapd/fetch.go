@@ -330,7 +330,7 @@ func (f *fetcher) one(it *item, sum *message.Summary) error {
 	}
 	s.out = b
 	for i := range f.items {
-		if f.items[i].Kind <= imap.FetchThreadID {
+		if f.items[i].Kind <= imap.FetchThreadID || f.unanswerable(&f.items[i], body, sum) {
 			continue
 		}
 		s.out = f.space(s.out)
@@ -338,7 +338,11 @@ func (f *fetcher) one(it *item, sum *message.Summary) error {
 			return err
 		}
 	}
-	s.out = append(s.buf(), ")\r\n"...)
+	b = s.buf()
+	if f.first { // the grammar wants an item at least
+		b = f.appendIndexItem(b, imap.FetchUID, f.now, &it.entry)
+	}
+	s.out = append(b, ")\r\n"...)
 	s.pressure()
 	if s.err != nil {
 		return errAnswered

@@ -138,6 +138,12 @@ func TestFetchSections(t *testing.T) {
 		C: b FETCH 1 BINARY.PEEK[4]
 		S: * 1 FETCH (BINARY[4] NIL)
 		S: b NO [UNKNOWN-CTE] ~
+		C: b2 FETCH 1 BINARY.SIZE[4]
+		S: * 1 FETCH (UID 1)
+		S: b2 NO [UNKNOWN-CTE] ~
+		C: b3 FETCH 1 (BINARY.SIZE[4] BINARY.SIZE[9] FLAGS)
+		S: * 1 FETCH (FLAGS (\Seen) BINARY.SIZE[9] 0)
+		S: b3 NO [UNKNOWN-CTE] ~
 		C: c FETCH 1 BODY
 		S: * 1 FETCH (BODY (("text" "plain" ("charset" "utf-8") NIL NIL "quoted-printable" 19 ~)("application" "octet-stream" ("name" "x.bin") NIL NIL "base64" 10)("message" "rfc822" NIL NIL NIL "7BIT" ~ (NIL "inner" ((NIL NIL "c" "example.org")) ((NIL NIL "c" "example.org")) ((NIL NIL "c" "example.org")) NIL NIL NIL NIL NIL) (("text" "plain" ("CHARSET" "US-ASCII") NIL NIL "7BIT" 10 ~)("text" "html" ("CHARSET" "US-ASCII") NIL NIL "7BIT" 12 ~) "alternative") ~)("text" "x-odd" ("CHARSET" "US-ASCII") NIL NIL "x-unknown" 3 ~) "mixed"))
 		S: c OK ~
