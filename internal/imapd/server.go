@@ -81,12 +81,13 @@ type Server struct {
 	caps    *capabilities
 	gate    *listen.Gate
 
-	mu        sync.Mutex
-	closing   bool
-	listeners map[net.Listener]struct{}
-	sessions  map[*session]struct{}
-	perAcct   map[id.Account]int
-	wg        sync.WaitGroup // sessions
+	listeners *listen.Listeners
+
+	mu       sync.Mutex
+	closing  bool
+	sessions map[*session]struct{}
+	perAcct  map[id.Account]int
+	wg       sync.WaitGroup // sessions
 }
 
 // New makes a Server.
@@ -95,7 +96,7 @@ func New(cfg Config, b Backend) *Server {
 	return &Server{
 		cfg: cfg, backend: b, caps: newCapabilities(&cfg),
 		gate:      listen.NewGate(cfg.Gate, cfg.Trusted, cfg.Clock.Now),
-		listeners: make(map[net.Listener]struct{}),
+		listeners: listen.NewListeners(cfg.Log, "imap", cfg.Clock),
 		sessions:  make(map[*session]struct{}),
 		perAcct:   make(map[id.Account]int),
 	}
@@ -104,52 +105,10 @@ func New(cfg Config, b Backend) *Server {
 // Serve accepts connections until Shutdown or until l fails. A connection that
 // is a *tls.Conn has implicit TLS. It closes l.
 func (s *Server) Serve(l net.Listener) error {
-	if !s.addListener(l) {
-		l.Close()
-		return ErrClosed
+	if err := s.listeners.Accept(l, s.start); err != nil {
+		return err
 	}
-	defer func() {
-		l.Close()
-		s.mu.Lock()
-		delete(s.listeners, l)
-		s.mu.Unlock()
-	}()
-	for delay := time.Duration(0); ; {
-		c, err := l.Accept()
-		if err == nil {
-			delay = 0
-			s.start(c)
-			continue
-		}
-		if s.isClosing() {
-			return ErrClosed
-		}
-		var ne net.Error
-		if errors.Is(err, net.ErrClosed) || !errors.As(err, &ne) {
-			return err
-		}
-		// Out of file descriptors, most likely: wait a little.
-		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
-		s.cfg.Log.Warn("accept failed", "door", "imap", "err", err, "wait", delay)
-		t := s.cfg.Clock.NewTimer(delay)
-		<-t.C()
-	}
-}
-
-func (s *Server) addListener(l net.Listener) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing {
-		return false
-	}
-	s.listeners[l] = struct{}{}
-	return true
-}
-
-func (s *Server) isClosing() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closing
+	return ErrClosed
 }
 
 // start begins a session, or turns its client away.
@@ -228,10 +187,8 @@ func (s *Server) Sessions() int {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closing = true
-	for l := range s.listeners {
-		l.Close()
-	}
 	s.mu.Unlock()
+	s.listeners.Close()
 	done := make(chan struct{})
 	go func() {
 		s.wg.Wait()

@@ -6,13 +6,13 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
 	"time"
 
+	"posthouse/internal/clock"
 	"posthouse/internal/id"
 	"posthouse/internal/listen"
 	"posthouse/internal/mailbox"
@@ -63,11 +63,12 @@ type Server struct {
 	cancel  context.CancelFunc
 	gate    *listen.Gate
 
-	mu        sync.Mutex
-	closing   bool
-	listeners map[net.Listener]struct{}
-	sessions  map[*session]struct{}
-	wg        sync.WaitGroup
+	listeners *listen.Listeners
+
+	mu       sync.Mutex
+	closing  bool
+	sessions map[*session]struct{}
+	wg       sync.WaitGroup
 }
 
 // New makes a Server.
@@ -84,7 +85,7 @@ func New(cfg Config, b Backend) *Server {
 	s := &Server{
 		cfg: cfg, backend: b,
 		gate:      listen.NewGate(cfg.Gate, cfg.Trusted, time.Now),
-		listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{},
+		listeners: listen.NewListeners(cfg.Log, "pop3", clock.System{}), sessions: map[*session]struct{}{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
@@ -92,36 +93,7 @@ func New(cfg Config, b Backend) *Server {
 
 // Serve accepts connections until Shutdown, then returns nil. A *tls.Conn has
 // implicit TLS. It closes l.
-func (s *Server) Serve(l net.Listener) error {
-	defer l.Close()
-	s.mu.Lock()
-	if s.closing {
-		s.mu.Unlock()
-		return nil
-	}
-	s.listeners[l] = struct{}{}
-	s.mu.Unlock()
-	for delay := time.Duration(0); ; {
-		c, err := l.Accept()
-		switch {
-		case err == nil:
-			delay = 0
-			s.start(c)
-			continue
-		case s.ctx.Err() != nil:
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return err
-		}
-		// Out of file descriptors, most likely: wait a little.
-		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
-		s.cfg.Log.Warn("accept failed", "door", "pop3", "err", err, "wait", delay)
-		select {
-		case <-time.After(delay):
-		case <-s.ctx.Done():
-		}
-	}
-}
+func (s *Server) Serve(l net.Listener) error { return s.listeners.Accept(l, s.start) }
 
 // start runs a session, or turns its client away.
 func (s *Server) start(c net.Conn) {
@@ -168,9 +140,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closing = true
 	s.cancel()
-	for l := range s.listeners {
-		l.Close()
-	}
+	s.listeners.Close()
 	for sess := range s.sessions {
 		sess.interrupt()
 	}

@@ -5,7 +5,6 @@ package smtpd
 
 import (
 	"context"
-	"errors"
 	"net"
 	"runtime/debug"
 	"sync"
@@ -27,12 +26,13 @@ type Server struct {
 	pillory    chan struct{} // slots for sessions that are being slowed down
 	stopping   chan struct{} // closed when Shutdown begins
 
-	mu        sync.Mutex
-	closed    bool
-	listeners map[net.Listener]struct{}
-	sessions  map[*session]struct{}
-	etrned    map[string]time.Time // when ETRN last started a node's queue
-	wg        sync.WaitGroup
+	listeners *listen.Listeners
+
+	mu       sync.Mutex
+	closed   bool
+	sessions map[*session]struct{}
+	etrned   map[string]time.Time // when ETRN last started a node's queue
+	wg       sync.WaitGroup
 }
 
 // New makes a server that asks h.
@@ -43,7 +43,7 @@ func New(cfg Config, h Handler) *Server {
 		cfg: cfg, handler: h, ctx: ctx, cancel: cancel, extensions: extensionList(),
 		gate:    newGate(&cfg),
 		pillory: make(chan struct{}, maxSlowed), stopping: make(chan struct{}),
-		listeners: make(map[net.Listener]struct{}),
+		listeners: listen.NewListeners(cfg.Log, cfg.Door, cfg.Clock),
 		sessions:  make(map[*session]struct{}),
 		etrned:    make(map[string]time.Time),
 	}
@@ -52,60 +52,15 @@ func New(cfg Config, h Handler) *Server {
 // Serve accepts connections from l until Shutdown, then returns ErrServerClosed;
 // or until l fails. It closes l.
 func (s *Server) Serve(l net.Listener) error {
-	defer l.Close()
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return ErrServerClosed
-	}
-	s.listeners[l] = struct{}{}
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		delete(s.listeners, l)
-		s.mu.Unlock()
-	}()
-	wait := time.Duration(0)
-	for {
-		conn, err := l.Accept()
-		if err != nil {
-			if s.isClosed() {
-				return ErrServerClosed
-			}
-			if errors.Is(err, net.ErrClosed) {
-				return err
-			}
-			// No file descriptors, or a client that was gone already: wait, go on.
-			wait = min(max(2*wait, 5*time.Millisecond), time.Second)
-			s.cfg.Log.Warn("accept failed", "door", s.cfg.Door, "err", err, "wait", wait)
-			if !s.sleep(wait) {
-				return ErrServerClosed
-			}
-			continue
-		}
-		wait = 0
+	err := s.listeners.Accept(l, func(conn net.Conn) {
 		if !s.start(conn) {
 			conn.Close()
 		}
+	})
+	if err != nil {
+		return err
 	}
-}
-
-// sleep waits; false when the server ends first.
-func (s *Server) sleep(d time.Duration) bool {
-	t := s.cfg.Clock.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C():
-		return !s.isClosed()
-	case <-s.ctx.Done():
-		return false
-	}
-}
-
-func (s *Server) isClosed() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closed
+	return ErrServerClosed
 }
 
 // start runs a session for conn; false when the server is closed.
@@ -159,9 +114,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		close(s.stopping)
 	}
 	s.closed = true
-	for l := range s.listeners {
-		l.Close()
-	}
+	s.listeners.Close()
 	for ses := range s.sessions {
 		ses.interrupt()
 	}
