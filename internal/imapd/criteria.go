@@ -16,11 +16,23 @@ import (
 type compiler struct {
 	s       *session
 	charset string
+	looks   int // keys for which every message was looked at
+	ranges  int // of UIDs, in all sets together
 }
+
+// Bounds of what the keys of one search make. A set of a few bytes, as 1:*, is half
+// as many ranges as there are messages when every other one is gone.
+const (
+	maxLooks  = 100
+	maxRanges = 1 << 20
+)
 
 // errBadCharset lists the charsets that a client may have meant (RFC 9051 section
 // 7.1).
 var errBadCharset = &no{"[BADCHARSET (" + strings.Join(message.UsualCharsets(), " ") + ")] Unknown charset"}
+
+// errBigSearch is RFC 5530's LIMIT.
+var errBigSearch = &no{"[LIMIT] Too many sets and ages in one search"}
 
 // nothing matches no message.
 func nothing() *mailbox.Criterion { return negate(&mailbox.Criterion{Kind: mailbox.MatchAll}) }
@@ -87,11 +99,11 @@ func (c *compiler) key(k *imap.SearchKey) (*mailbox.Criterion, error) {
 	case imap.SearchRecent: // no message is \Recent
 		return nothing(), nil
 	case imap.SearchOlder, imap.SearchYounger:
-		return c.within(k), nil
+		return c.within(k)
 	case imap.SearchEmailID:
-		return c.objectID(k.Text, "M", func(e *mailbox.Entry) uint64 { return e.Message }), nil
+		return c.objectID(k.Text, "M", func(e *mailbox.Entry) uint64 { return e.Message })
 	case imap.SearchThreadID:
-		return c.objectID(k.Text, "T", func(e *mailbox.Entry) uint64 { return e.Thread }), nil
+		return c.objectID(k.Text, "T", func(e *mailbox.Entry) uint64 { return e.Thread })
 	}
 	return dates(k), nil
 }
@@ -113,18 +125,24 @@ func (c *compiler) set(k *imap.SearchKey) (*mailbox.Criterion, error) {
 	if err != nil {
 		return nil, err
 	}
-	return uidCriterion(c.s.sel.uids(spans)), nil
+	return c.uids(c.s.sel.uids(spans))
 }
 
-func uidCriterion(uids mailbox.UIDSet) *mailbox.Criterion {
+func (c *compiler) uids(uids mailbox.UIDSet) (*mailbox.Criterion, error) {
 	if len(uids) == 0 {
-		return nothing()
+		return nothing(), nil
 	}
-	return &mailbox.Criterion{Kind: mailbox.MatchUIDs, UIDs: uids}
+	if c.ranges += len(uids); c.ranges > maxRanges {
+		return nil, errBigSearch
+	}
+	return &mailbox.Criterion{Kind: mailbox.MatchUIDs, UIDs: uids}, nil
 }
 
 // pick makes a criterion of the messages for which ok says so.
-func (c *compiler) pick(ok func(*mailbox.Entry) bool) *mailbox.Criterion {
+func (c *compiler) pick(ok func(*mailbox.Entry) bool) (*mailbox.Criterion, error) {
+	if c.looks++; c.looks > maxLooks {
+		return nil, errBigSearch
+	}
 	var uids mailbox.UIDSet
 	view := c.s.sel.view
 	for _, e := range view.Range(0, view.Len()) {
@@ -132,11 +150,11 @@ func (c *compiler) pick(ok func(*mailbox.Entry) bool) *mailbox.Criterion {
 			uids = addUID(uids, e.UID)
 		}
 	}
-	return uidCriterion(uids)
+	return c.uids(uids)
 }
 
 // within is OLDER and YOUNGER: by internal date, in seconds (RFC 5032 section 3).
-func (c *compiler) within(k *imap.SearchKey) *mailbox.Criterion {
+func (c *compiler) within(k *imap.SearchKey) (*mailbox.Criterion, error) {
 	limit := c.s.srv.cfg.Clock.Now().Unix() - int64(k.Number)
 	if k.Op == imap.SearchOlder {
 		return c.pick(func(e *mailbox.Entry) bool { return e.InternalDate <= limit })
@@ -145,10 +163,10 @@ func (c *compiler) within(k *imap.SearchKey) *mailbox.Criterion {
 }
 
 // objectID is EMAILID and THREADID (RFC 8474 section 6).
-func (c *compiler) objectID(text, prefix string, of func(*mailbox.Entry) uint64) *mailbox.Criterion {
+func (c *compiler) objectID(text, prefix string, of func(*mailbox.Entry) uint64) (*mailbox.Criterion, error) {
 	n, err := strconv.ParseUint(strings.TrimPrefix(text, prefix), 10, 64)
 	if err != nil || !strings.HasPrefix(text, prefix) {
-		return nothing()
+		return nothing(), nil
 	}
 	return c.pick(func(e *mailbox.Entry) bool { return of(e) == n })
 }

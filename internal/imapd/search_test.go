@@ -7,6 +7,8 @@ import (
 
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/ianaindex"
+
+	"posthouse/internal/mailbox"
 )
 
 func TestSearch(t *testing.T) {
@@ -203,4 +205,30 @@ func TestSilentStoreTellsOthersChanges(t *testing.T) {
 		C: c NOOP
 		S: c OK ~
 	`)
+}
+
+// A short command must not become a long list: each set of a search is kept as
+// ranges of UIDs, of which a mailbox with gaps has many.
+func TestSearchOfManySets(t *testing.T) {
+	h := newHouse(t)
+	c := h.login("INBOX")
+	c.appendMail("INBOX", "", simple)
+	for keys, want := range map[string]string{
+		strings.Repeat("OLDER 1 ", maxLooks-1) + "OLDER 1":      "OK",
+		strings.Repeat("OLDER 1 ", maxLooks) + "OLDER 1":        "NO [LIMIT]",
+		strings.Repeat("(NOT EMAILID M9) ", maxLooks) + "ALL":   "OK",
+		strings.Repeat("(NOT EMAILID M9) ", maxLooks+1) + "ALL": "NO [LIMIT]",
+		strings.Repeat("1:* ", 5000) + "ALL":                    "OK",
+	} {
+		if _, tagged := c.do("SEARCH " + keys); !strings.HasPrefix(tagged, want) {
+			t.Errorf("%.20s… × %d: %s", keys, strings.Count(keys, " "), tagged)
+		}
+	}
+	few := &compiler{ranges: maxRanges - 1}
+	if _, err := few.uids(make(mailbox.UIDSet, 1)); err != nil {
+		t.Error(err)
+	}
+	if _, err := few.uids(make(mailbox.UIDSet, 1)); err != errBigSearch {
+		t.Errorf("too many ranges: %v", err)
+	}
 }
