@@ -102,6 +102,9 @@ func decodeBox(b []byte) (boxRow, error) {
 		size:        r.Varint(),
 		deletedSize: r.Varint(),
 	}
+	if m.keywords < 0 || m.keywords > maxKeywords {
+		r.Fail()
+	}
 	return m, checkRow(&r, "mailbox")
 }
 
