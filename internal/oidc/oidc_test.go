@@ -33,7 +33,7 @@ type fakeIssuer struct {
 	fails atomic.Bool
 }
 
-func newIssuer(t *testing.T) *fakeIssuer {
+func newIssuer(t testing.TB) *fakeIssuer {
 	t.Helper()
 	f := &fakeIssuer{key: newKey(t)}
 	f.Server = &oidctest.Server{PublicKeys: []oidctest.PublicKey{{PublicKey: f.key.Public(), KeyID: "one", Algorithm: "ES256"}}}
@@ -53,7 +53,7 @@ func newIssuer(t *testing.T) *fakeIssuer {
 	return f
 }
 
-func newKey(t *testing.T) *ecdsa.PrivateKey {
+func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
