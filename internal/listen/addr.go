@@ -1,7 +1,6 @@
 // Package listen opens the sockets that the doors listen on: TCP and Unix,
-// handed over by systemd or bound here, behind proxies or not, accepts from them,
-// and limits
-// who may be connected.
+// handed over by systemd or bound here, behind proxies or not, accepts from
+// them, and limits who may be connected.
 package listen
 
 import (

@@ -12,23 +12,17 @@ import (
 // externalServer is EXTERNAL: the client has shown who it is with its
 // certificate, and says at most as whom it wants to act (RFC 4422 appendix A).
 type externalServer struct {
+	oneMessage
 	auth  Authenticator
 	ctx   context.Context
 	names []string // of the certificate
-	asked bool
-	over  bool
 	who   Identity
 }
 
 func (s *externalServer) Next(response []byte) ([]byte, bool, error) {
-	if s.over {
-		return nil, false, fmt.Errorf("%w: exchange is over", ErrProtocol)
+	if challenge, err := s.ask(response); challenge != nil || err != nil {
+		return challenge, false, err
 	}
-	if response == nil && !s.asked {
-		s.asked = true
-		return []byte{}, false, nil
-	}
-	s.over = true
 	if len(response) > MaxLine || !utf8.Valid(response) || bytes.IndexByte(response, 0) >= 0 {
 		return nil, false, fmt.Errorf("%w: not an authorization identity", ErrProtocol)
 	}

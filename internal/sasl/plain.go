@@ -7,25 +7,37 @@ import (
 	"unicode/utf8"
 )
 
+// oneMessage is the frame of a mechanism in which the client says all in one
+// message, at once or when asked with an empty challenge (RFC 4422 section 3).
+type oneMessage struct{ asked, over bool }
+
+// ask is the challenge for a client that has said nothing yet; nil when response
+// is its message. A second message is an error.
+func (m *oneMessage) ask(response []byte) ([]byte, error) {
+	if m.over {
+		return nil, fmt.Errorf("%w: exchange is over", ErrProtocol)
+	}
+	if response == nil && !m.asked {
+		m.asked = true
+		return []byte{}, nil
+	}
+	m.over = true
+	return nil, nil
+}
+
 // plainServer is PLAIN: one message, authzid NUL authcid NUL password (RFC 4616
 // section 2).
 type plainServer struct {
-	auth  Authenticator
-	ctx   context.Context
-	asked bool
-	over  bool
-	who   Identity
+	oneMessage
+	auth Authenticator
+	ctx  context.Context
+	who  Identity
 }
 
 func (s *plainServer) Next(response []byte) ([]byte, bool, error) {
-	if s.over {
-		return nil, false, fmt.Errorf("%w: exchange is over", ErrProtocol)
+	if challenge, err := s.ask(response); challenge != nil || err != nil {
+		return challenge, false, err
 	}
-	if response == nil && !s.asked {
-		s.asked = true
-		return []byte{}, false, nil
-	}
-	s.over = true
 	parts := bytes.Split(response, []byte{0})
 	if len(parts) != 3 || len(parts[1]) == 0 || len(parts[2]) == 0 || !utf8.Valid(response) || len(response) > MaxLine {
 		return nil, false, fmt.Errorf("%w: not a PLAIN message", ErrProtocol)
