@@ -8,7 +8,7 @@ import (
 )
 
 // oneMessage is the frame of a mechanism in which the client says all in one
-// message, at once or when asked with an empty challenge (RFC 4422 section 3).
+// message, at once or when asked with an empty challenge.
 type oneMessage struct{ asked, over bool }
 
 // ask is the challenge for a client that has said nothing yet; nil when response
