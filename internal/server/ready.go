@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"posthouse/internal/kv"
@@ -16,6 +17,8 @@ type readiness struct {
 	stopping bool
 	serving  map[string]int
 	ended    map[string]int
+
+	probing atomic.Bool // a probe is under way
 
 	probed time.Time
 	probe  error
@@ -76,9 +79,26 @@ func (s *Server) probeStore(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	key := kv.NewKey(kv.StorePartition).String("probe")
-	err := s.ground.db.Update(ctx, kv.Partitions{kv.StorePartition}, func(tx kv.Tx) error {
-		return tx.Set(key, []byte(time.Now().UTC().Format(time.RFC3339)))
-	})
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("the store does not write: %w", err)
+	}
+	if !s.ready.probing.CompareAndSwap(false, true) {
+		return errors.New("the store does not write: it waits for the disk")
+	}
+	done := make(chan error, 1)
+	go func() { // an Update that waits for the disk does not end with ctx
+		err := s.ground.db.Update(ctx, kv.Partitions{kv.StorePartition}, func(tx kv.Tx) error {
+			return tx.Set(key, []byte(time.Now().UTC().Format(time.RFC3339)))
+		})
+		s.ready.probing.Store(false)
+		done <- err
+	}()
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
 	if err != nil {
 		return fmt.Errorf("the store does not write: %w", err)
 	}

@@ -373,6 +373,9 @@ func (s *Server) Stop() error {
 func (s *Server) undo() error {
 	ctx, cancel := context.WithTimeout(context.Background(), DrainTime)
 	defer cancel()
+	if s.ground != nil && s.ground.db != nil {
+		s.ground.db.Hurry() // on a full disk sessions may wait for ever
+	}
 	s.ready.stop()
 	var mu sync.Mutex
 	var errs []error
@@ -391,9 +394,6 @@ func (s *Server) undo() error {
 		shutting.Go(func() { note(s.queue.Close(ctx)) })
 	}
 	shutting.Wait()
-	if s.ground != nil && s.ground.db != nil {
-		s.ground.db.Hurry() // on a full disk background work may wait for ever
-	}
 	if s.http != nil {
 		note(s.http.Shutdown(ctx))
 	}
