@@ -74,7 +74,25 @@ type House struct {
 
 	mu  sync.Mutex
 	cmd *exec.Cmd
-	log *bytes.Buffer
+	log *output
+}
+
+// output keeps what a process writes, also while it is read.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
 }
 
 // doors are the listeners of a test house.
@@ -160,7 +178,7 @@ func (h *House) Start() {
 func (h *House) start() {
 	h.t.Helper()
 	cmd := exec.Command(Binary(h.t), "serve", "--config", h.Config)
-	log := new(bytes.Buffer)
+	log := new(output)
 	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		h.t.Fatal(err)
@@ -202,8 +220,7 @@ func (h *House) stop(sig syscall.Signal) error {
 	return cmd.Wait()
 }
 
-// Log is what the server wrote to standard error since it started; read it
-// only after the server has ended.
+// Log is what the server has written to standard error since it started.
 func (h *House) Log() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
