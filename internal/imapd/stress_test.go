@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -307,4 +308,52 @@ func (s *stress) settle(all []*stresser) {
 			}
 		}
 	}
+}
+
+// compare holds the picture against that of a client who has just come.
+func (c *stresser) compare(is *clientView) error {
+	if len(is.msgs) != len(c.view.msgs) {
+		return fmt.Errorf("%d messages, and there are %d", len(c.view.msgs), len(is.msgs))
+	}
+	for i, m := range c.view.msgs {
+		n := is.msgs[i]
+		switch {
+		case m.missing:
+			return fmt.Errorf("message %d was left out of an answer and is there", i+1)
+		case m.uid != 0 && m.uid != n.uid:
+			return fmt.Errorf("message %d has UID %d, and that is %d", i+1, m.uid, n.uid)
+		case m.known && !slices.Equal(m.flags, n.flags):
+			return fmt.Errorf("message %d UID %d has flags %v, and they are %v", i+1, n.uid, m.flags, n.flags)
+		case c.cond && m.modseq > n.modseq:
+			return fmt.Errorf("message %d UID %d has modseq %d, and that is %d", i+1, n.uid, m.modseq, n.modseq)
+		}
+	}
+	return nil
+}
+
+// searchQuiet searches when nothing changes: the answer must be the picture's.
+func (c *stresser) searchQuiet() error {
+	if len(c.view.msgs) == 0 {
+		return nil
+	}
+	if _, _, err := c.do("FETCH 1:* (UID FLAGS)", ""); err != nil {
+		return err
+	}
+	for key, flag := range map[string]string{"SEEN": `\seen`, "FLAGGED": `\flagged`, "DELETED": `\deleted`, "KEYWORD $two": "$two"} {
+		_, data, err := c.do("SEARCH "+key, "")
+		if err != nil {
+			return err
+		}
+		got, err := found(data)
+		var want []uint32
+		for i, m := range c.view.msgs {
+			if slices.Contains(m.flags, flag) {
+				want = append(want, uint32(i+1))
+			}
+		}
+		if err != nil || !slices.Equal(got, want) {
+			return fmt.Errorf("SEARCH %s finds %v, %v: want %v", key, got, err, want)
+		}
+	}
+	return nil
 }
