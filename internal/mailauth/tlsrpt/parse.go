@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -20,6 +21,8 @@ const (
 	MaxPacked   = 10 << 20 // bytes of a file or message
 	maxUnpacked = 50 << 20 // bytes of JSON
 	maxPolicies = 10_000
+	maxObjects  = 100_000   // JSON objects: a policy has three, and one for each kind of failure
+	maxValues   = 2_000_000 // and what commas part
 	maxParts    = 50
 	maxDepth    = 4
 )
@@ -36,7 +39,7 @@ func Parse(r io.Reader) (*Report, error) {
 		defer z.Close()
 		text = z
 	}
-	d := json.NewDecoder(io.LimitReader(text, maxUnpacked))
+	d := json.NewDecoder(&sparing{r: io.LimitReader(text, maxUnpacked)})
 	report := new(Report)
 	if err := d.Decode(report); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
@@ -48,6 +51,26 @@ func Parse(r io.Reader) (*Report, error) {
 		return nil, fmt.Errorf("%w: %d policies", ErrInvalid, len(report.Policies))
 	}
 	return report, nil
+}
+
+// sparing reads JSON until it has too many objects or values to be a report. Three
+// bytes of text are some hundred of a Policy, and a few kilobytes of gzip are
+// megabytes of text. What stands inside of strings is counted too.
+type sparing struct {
+	r               io.Reader
+	objects, values int
+}
+
+var errTooMuch = errors.New("too many objects")
+
+func (s *sparing) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	s.objects += bytes.Count(p[:n], []byte{'{'})
+	s.values += bytes.Count(p[:n], []byte{','})
+	if s.objects > maxObjects || s.values > maxValues {
+		return 0, errTooMuch
+	}
+	return n, err
 }
 
 // Read reads a report from a file of any form: a message, JSON, or compressed JSON.

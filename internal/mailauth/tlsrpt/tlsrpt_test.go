@@ -2,8 +2,10 @@ package tlsrpt
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
+	"io"
 	"net/mail"
 	"reflect"
 	"strings"
@@ -151,6 +153,29 @@ func TestFileName(t *testing.T) {
 	}
 	if got := r.FileName("a\"\r\n!b", "c/d"); strings.ContainsAny(got, "\"\r\n/") || strings.Count(got, "!") != 3 {
 		t.Errorf("%q", got)
+	}
+}
+
+// A small file must not become gigabytes in memory: it is given up where there are
+// too many objects, before they are made.
+func TestReportOfTooMuch(t *testing.T) {
+	for name, text := range map[string]string{
+		"policies": `{"policies":[` + strings.Repeat(`{},`, 1<<20) + `{}]}`,
+		"failures": `{"policies":[{"failure-details":[` + strings.Repeat(`{},`, 1<<20) + `{}]}]}`,
+		"strings":  `{"policies":[{"policy":{"policy-string":[` + strings.Repeat(`"",`, maxValues+1) + `""]}}]}`,
+	} {
+		var packed bytes.Buffer
+		z := gzip.NewWriter(&packed)
+		if _, err := z.Write([]byte(text)); err != nil || z.Close() != nil {
+			t.Fatal(err)
+		}
+		in := &sparing{r: strings.NewReader(text)}
+		if n, err := io.Copy(io.Discard, in); !errors.Is(err, errTooMuch) || n > maxUnpacked {
+			t.Errorf("%s: %v after %d bytes", name, err, n)
+		}
+		if _, err := Parse(&packed); !errors.Is(err, ErrInvalid) || !errors.Is(err, errTooMuch) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
