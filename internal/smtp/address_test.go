@@ -192,3 +192,25 @@ func FuzzParsePath(f *testing.F) {
 		}
 	})
 }
+
+// A name of any length is answered at once; the longest there can be is converted.
+func TestLongDomains(t *testing.T) {
+	var distinct strings.Builder
+	for c := rune(0x4e00); c < 0x9f00; c++ {
+		distinct.WriteRune(c)
+	}
+	for _, domain := range []string{strings.Repeat(distinct.String(), 50), strings.Repeat("a\u0301", 1<<20), strings.Repeat("ü", maxUnicode/2) + "x"} {
+		if _, err := ToASCII(domain); !errors.Is(err, errLongDomain) {
+			t.Errorf("%.10s…: %v", domain, err)
+		}
+		if ValidDomain(domain) || ToUnicode(domain) != domain || ToUnicode("xn--"+domain) != "xn--"+domain {
+			t.Errorf("%.10s… was converted", domain)
+		}
+	}
+	label := strings.Repeat("\U00020000", 55) // xn-- and an octet for each but the first
+	domain := label + "." + label + "." + label + ".test"
+	ascii, err := ToASCII(domain)
+	if err != nil || !ValidDomain(domain) || ToUnicode(ascii) != domain {
+		t.Errorf("%d octets of %d, %v", len(ascii), len(domain), err)
+	}
+}

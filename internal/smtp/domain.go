@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 	"unicode/utf8"
@@ -17,11 +18,20 @@ var profile = idna.New(
 	idna.StrictDomainName(true),
 )
 
+// maxUnicode is what is looked at of a name in U-labels, in bytes: what fits into
+// MaxDomain as A-labels is no longer. The work on a label grows with the square of it.
+const maxUnicode = 4 * MaxDomain
+
+var errLongDomain = errors.New("smtp: a domain that is too long")
+
 // ToASCII gives a domain in A-labels and lower case. A name that cannot be one
 // is an error.
 func ToASCII(domain string) (string, error) {
 	if isASCII(domain) {
 		return strings.ToLower(domain), nil
+	}
+	if len(domain) > maxUnicode {
+		return "", errLongDomain
 	}
 	return profile.ToASCII(domain)
 }
@@ -29,6 +39,9 @@ func ToASCII(domain string) (string, error) {
 // ToUnicode gives a domain in U-labels, for people to read; what cannot be
 // converted stays as it is.
 func ToUnicode(domain string) string {
+	if len(domain) > maxUnicode {
+		return domain
+	}
 	u, err := profile.ToUnicode(domain)
 	if err != nil {
 		return domain
@@ -64,7 +77,7 @@ func ValidDomain(s string) bool {
 		if !utf8.ValidString(s) {
 			return false
 		}
-		a, err := profile.ToASCII(s)
+		a, err := ToASCII(s)
 		if err != nil {
 			return false
 		}
