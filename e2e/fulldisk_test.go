@@ -60,7 +60,8 @@ type filler struct {
 	l    *ledger
 	size int
 	full atomic.Int64 // answers of 452
-	went atomic.Int64 // messages since the last call of fresh
+	went atomic.Int64 // messages
+	busy sync.RWMutex // held while a message is neither waiting nor on record
 }
 
 func (f *filler) run(t *testing.T, to string, stop <-chan struct{}) {
@@ -79,11 +80,10 @@ func (f *filler) run(t *testing.T, to string, stop <-chan struct{}) {
 		}
 		token := f.l.token()
 		msg := "From: <a@client.test>\r\nSubject: filling\r\nX-Token: " + token + "\r\n\r\n" + body
-		err := c.Send("a@client.test", []string{to}, []byte(msg))
+		err := f.send(c, token, to, msg)
 		var reply *textproto.Error
 		switch {
 		case err == nil:
-			f.l.fileIn(token, to)
 			f.went.Add(1)
 		case errors.As(err, &reply) && reply.Code == 452 && strings.HasPrefix(reply.Msg, "4.3.1"):
 			f.full.Add(1)
@@ -97,6 +97,16 @@ func (f *filler) run(t *testing.T, to string, stop <-chan struct{}) {
 			return
 		}
 	}
+}
+
+func (f *filler) send(c *SMTP, token, to, msg string) error {
+	f.busy.RLock()
+	defer f.busy.RUnlock()
+	err := c.Send("a@client.test", []string{to}, []byte(msg))
+	if err == nil {
+		f.l.fileIn(token, to)
+	}
+	return err
 }
 
 func (h *House) readyz() (code int, text string) {
@@ -188,6 +198,7 @@ func TestFullDisk(t *testing.T) {
 	awaitTrue(t, "the index to be written again", func() bool { return flag() == nil })
 
 	// People make room, and mail comes again over the same sessions.
+	f.busy.Lock() // or what comes now would be deleted, too, and be on record
 	before := f.went.Load()
 	l.note(func() { l.filed = map[string]map[string]bool{} }) // what came until here may go
 	for _, cmd := range []string{`STORE 1:* +FLAGS.SILENT (\Deleted)`, "EXPUNGE"} {
@@ -195,6 +206,7 @@ func TestFullDisk(t *testing.T) {
 			t.Errorf("in the reserve: %v", err)
 		}
 	}
+	f.busy.Unlock()
 	awaitTrue(t, "mail to be taken again", func() bool { return f.went.Load() > before+20 || t.Failed() })
 	end()
 	load.Wait()
