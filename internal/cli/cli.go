@@ -94,11 +94,10 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "posthouse",
 		Short:         "A whole mail house: receives mail, keeps it for its people, carries it onward",
-		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.SetVersionTemplate(versionLine())
+	a.addVersionFlag(root)
 	root.SetIn(a.In)
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)

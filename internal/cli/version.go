@@ -31,9 +31,26 @@ func versionLine() string {
 	return fmt.Sprintf("posthouse %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
+func (a *app) printVersion() error {
+	_, err := fmt.Fprint(a.Out, versionLine())
+	return err
+}
+
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{Use: "version", Short: "Print the version", Args: args(cobra.NoArgs), RunE: func(*cobra.Command, []string) error {
-		_, err := fmt.Fprint(a.Out, versionLine())
-		return err
+		return a.printVersion()
 	}}
+}
+
+// addVersionFlag gives the root its --version. Cobra's own needs a template for a
+// text of our own, and with package text/template in the program the linker
+// keeps every exported method: six megabytes.
+func (a *app) addVersionFlag(root *cobra.Command) {
+	wanted := root.Flags().BoolP("version", "v", false, "version for posthouse")
+	root.RunE = func(c *cobra.Command, _ []string) error {
+		if *wanted {
+			return a.printVersion()
+		}
+		return c.Help()
+	}
 }
