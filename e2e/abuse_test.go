@@ -57,7 +57,7 @@ func wants(t *testing.T, c *SMTP, steps ...[2]string) {
 	}
 }
 
-func dialed(t *testing.T, addr, login string) *SMTP {
+func dialed(t testing.TB, addr, login string) *SMTP {
 	t.Helper()
 	c, err := DialSMTP(addr, login)
 	if err != nil {

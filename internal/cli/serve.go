@@ -66,7 +66,7 @@ func (a *app) reload(s *server.Server, log *slog.Logger, level *slog.LevelVar) {
 		return
 	}
 	setLevel(level, cfg)
-	s.Reload(context.Background(), cfg)
+	s.Reload(cfg)
 }
 
 func newLog(w io.Writer, cfg *config.Config, level *slog.LevelVar) *slog.Logger {

@@ -142,6 +142,7 @@ const MaxRcpts = 100
 type Courier struct {
 	opt      Options
 	rules    atomic.Pointer[classify.Table]
+	ways     atomic.Pointer[[]RouteRule]
 	routes   routeCache
 	pool     pool
 	dead     deadHosts
@@ -155,6 +156,7 @@ func New(opt Options) *Courier {
 	opt.setDefaults()
 	c := &Courier{opt: opt, sessions: tls.NewLRUClientSessionCache(1000)}
 	c.rules.Store(opt.Rules)
+	c.ways.Store(&opt.Routes)
 	c.routes.init(opt.Clock)
 	c.dead.init(opt.Clock, opt.DeadHost)
 	c.bad.init(opt.Clock, badTLSFor)
@@ -209,6 +211,13 @@ func (o *Options) setDefaults() {
 
 // SetRules judges replies by another table from now on.
 func (c *Courier) SetRules(rules *classify.Table) { c.rules.Store(rules) }
+
+// SetRoutes finds ways by other rules from now on, and asks anew what is wanted of
+// their hosts. Transfers that are under way keep theirs.
+func (c *Courier) SetRoutes(rules []RouteRule) {
+	c.ways.Store(&rules)
+	c.routes.forget()
+}
 
 // Limits are how many connections there may be to one site, and in all.
 func (c *Courier) Limits() (perSite, total int) { return c.opt.PerSite, c.opt.Total }

@@ -78,16 +78,22 @@ func (c *Courier) Resolve(ctx context.Context, domain string) (*Route, error) {
 		return r, nil
 	}
 	began := time.Now()
-	r, ttl, err := c.resolve(ctx, domain)
-	if err != nil {
-		return nil, err
+	for {
+		of := c.routes.edition()
+		r, ttl, err := c.resolve(ctx, domain)
+		if err != nil && c.routes.edition() == of {
+			return nil, err
+		} else if err != nil {
+			continue // the rules are others now
+		}
+		r.Took = time.Since(began)
+		if r.forbidden() {
+			ttl = 0 // it may be different soon
+		}
+		if c.routes.put(domain, r, min(max(ttl, minRouteTTL), DefaultMaxRouteCache), of) {
+			return r, nil
+		}
 	}
-	r.Took = time.Since(began)
-	if r.forbidden() {
-		ttl = 0 // it may be different soon
-	}
-	c.routes.put(domain, r, min(max(ttl, minRouteTTL), DefaultMaxRouteCache))
-	return r, nil
 }
 
 func (c *Courier) resolve(ctx context.Context, domain string) (*Route, time.Duration, error) {
@@ -98,9 +104,10 @@ func (c *Courier) resolve(ctx context.Context, domain string) (*Route, time.Dura
 		}
 		return c.resolveRelay(ctx, &rule.via)
 	}
-	for i := range c.opt.Routes {
-		if c.opt.Routes[i].match.Matches(domain) {
-			return c.resolveRelay(ctx, &c.opt.Routes[i].via)
+	rules := *c.ways.Load()
+	for i := range rules {
+		if rules[i].match.Matches(domain) {
+			return c.resolveRelay(ctx, &rules[i].via)
 		}
 	}
 	if addr, ok := smtp.ParseLiteral(domain); ok {
@@ -283,6 +290,7 @@ type routeCache struct {
 	mu    sync.RWMutex
 	clock clock.Clock
 	by    map[string]*Route
+	of    int // how often all was forgotten
 }
 
 func (rc *routeCache) init(c clock.Clock) {
@@ -300,10 +308,29 @@ func (rc *routeCache) get(domain string) (*Route, bool) {
 	return r, true
 }
 
-func (rc *routeCache) put(domain string, r *Route, ttl time.Duration) {
+// edition is what put is to be told of what is looked up from now on.
+func (rc *routeCache) edition() int {
+	rc.mu.RLock()
+	defer rc.mu.RUnlock()
+	return rc.of
+}
+
+// forget drops everything, and what is being looked up.
+func (rc *routeCache) forget() {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	clear(rc.by)
+	rc.of++
+}
+
+// put remembers a route; false when it was found by rules that hold no more.
+func (rc *routeCache) put(domain string, r *Route, ttl time.Duration, of int) bool {
 	r.expires = rc.clock.Now().Add(ttl)
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
+	if of != rc.of {
+		return false
+	}
 	if len(rc.by) >= maxRoutes {
 		for k := range rc.by { // any one will do
 			delete(rc.by, k)
@@ -311,4 +338,5 @@ func (rc *routeCache) put(domain string, r *Route, ttl time.Duration) {
 		}
 	}
 	rc.by[domain] = r
+	return true
 }

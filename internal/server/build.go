@@ -30,6 +30,14 @@ func newCourier(cfg *config.Config, resolver dns.Resolver, outbound *outboundTLS
 		PerSite: cfg.Outbound.ConnectionsPerSite, Total: cfg.Outbound.Connections, Log: log,
 		IsLocal: isOurs(cfg), Sources: courierSources(cfg), TLSPolicy: outbound.engine, TLSResults: outbound.observe,
 	}
+	if opt.Routes, err = routeRules(cfg); err != nil {
+		return nil, err
+	}
+	return courier.New(opt), nil
+}
+
+// routeRules are the configured ways as the courier knows them.
+func routeRules(cfg *config.Config) (list []courier.RouteRule, err error) {
 	for _, r := range cfg.Outbound.Route {
 		via, err := r.Via.MarshalText()
 		if err != nil {
@@ -39,9 +47,9 @@ func newCourier(cfg *config.Config, resolver dns.Resolver, outbound *outboundTLS
 		if err != nil {
 			return nil, err
 		}
-		opt.Routes = append(opt.Routes, rule)
+		list = append(list, rule)
 	}
-	return courier.New(opt), nil
+	return list, nil
 }
 
 // isOurs tells whether the courier would call this house: the port is one on

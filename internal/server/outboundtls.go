@@ -25,14 +25,11 @@ type outboundTLS struct {
 
 func newOutboundTLS(cfg *config.Config, resolver dns.Resolver, g *ground, m *metrics) (*outboundTLS, error) {
 	o := &outboundTLS{metrics: m, log: g.log}
-	opt := tlspolicy.Options{Resolver: resolver}
-	for _, r := range cfg.Outbound.TLS {
-		rule, err := tlspolicy.ParseRule(r.Match, r.Policy)
-		if err != nil {
-			return nil, err
-		}
-		opt.Rules = append(opt.Rules, rule)
+	rules, err := tlsRules(cfg)
+	if err != nil {
+		return nil, err
 	}
+	opt := tlspolicy.Options{Resolver: resolver, Rules: rules}
 	if cfg.Outbound.MTASTS {
 		o.sts = tlspolicy.NewSTSCache(tlspolicy.STSOptions{
 			DB: g.db, Resolver: resolver, Clock: g.clock, Log: g.log,
@@ -45,6 +42,18 @@ func newOutboundTLS(cfg *config.Config, resolver dns.Resolver, g *ground, m *met
 	}
 	o.engine = tlspolicy.New(opt)
 	return o, nil
+}
+
+// tlsRules are what the configuration asks of single domains' hosts.
+func tlsRules(cfg *config.Config) (list []tlspolicy.Rule, err error) {
+	for _, r := range cfg.Outbound.TLS {
+		rule, err := tlspolicy.ParseRule(r.Match, r.Policy)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, rule)
+	}
+	return list, nil
 }
 
 // observe sees how the TLS of a session came out.

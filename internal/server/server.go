@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -336,28 +335,6 @@ func (s *Server) API() admin.API { return s.api }
 
 // Config is what the house runs with.
 func (s *Server) Config() *config.Config { return s.cfg }
-
-// Reload reads certificates and the rules for replies again; the log level is the
-// caller's. Everything else in cfg waits for a restart, and the log says what.
-func (s *Server) Reload(ctx context.Context, cfg *config.Config) {
-	waits := slices.DeleteFunc(config.Changed(s.cfg, cfg), func(key string) bool {
-		return key == "log.level" || key == "outbound.rules"
-	})
-	if len(waits) > 0 {
-		s.log.Warn("changes that wait for a restart", "keys", strings.Join(waits, " "))
-	}
-	rules, err := ReplyRules(cfg)
-	if err != nil {
-		s.log.Error("rules for replies not reloaded, the old ones stay", "err", err)
-	} else {
-		s.courier.SetRules(rules)
-	}
-	if err := s.certs.Reload(); err != nil {
-		s.log.Error("certificates not reloaded", "err", err)
-		return
-	}
-	s.log.Info("reloaded")
-}
 
 // Stop closes the doors, waits for what is in flight for at most DrainTime, and
 // closes the store.

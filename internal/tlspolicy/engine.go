@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"posthouse/internal/dns"
 	"posthouse/internal/mailauth/dane"
@@ -28,10 +29,20 @@ type Options struct {
 }
 
 // Engine decides. Safe for concurrent use.
-type Engine struct{ opt Options }
+type Engine struct {
+	opt   Options
+	rules atomic.Pointer[[]Rule]
+}
 
 // New makes an engine.
-func New(opt Options) *Engine { return &Engine{opt: opt} }
+func New(opt Options) *Engine {
+	e := &Engine{opt: opt}
+	e.SetRules(opt.Rules)
+	return e
+}
+
+// SetRules decides by other rules from now on.
+func (e *Engine) SetRules(rules []Rule) { e.rules.Store(&rules) }
 
 // Query is a next-hop domain with its hosts, as DNS told them.
 type Query struct {
@@ -91,7 +102,7 @@ func (e *Engine) Decide(ctx context.Context, q *Query) []Policy {
 
 // rule is what the configuration says of a domain.
 func (e *Engine) rule(domain string) (Level, string) {
-	for _, r := range e.opt.Rules {
+	for _, r := range *e.rules.Load() {
 		if r.match.Matches(domain) && r.level != Auto {
 			return r.level, SourceConfigured
 		} else if r.match.Matches(domain) {
