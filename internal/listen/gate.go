@@ -46,14 +46,15 @@ type GateLimits struct {
 // Gate counts connections in all, per address and per network. Safe for
 // concurrent use, and bounded in memory by the limits.
 type Gate struct {
+	now        func() time.Time
+	explaining chan struct{} // slots; see Explain
+
+	mu          sync.Mutex
 	limits      GateLimits
 	trusted     func(netip.Addr) bool
-	now         func() time.Time
 	addressPace *pace
 	networkPace *pace
-	explaining  chan struct{} // slots; see Explain
 
-	mu     sync.Mutex
 	told   map[Verdict]time.Time // when each was last in the log
 	untold map[Verdict]int       // how often since
 	open   int
@@ -63,14 +64,29 @@ type Gate struct {
 // NewGate makes a gate that tells the time by now. Clients that trusted (which
 // may be nil) knows are always welcome, and so are those without an address.
 func NewGate(limits GateLimits, trusted func(netip.Addr) bool, now func() time.Time) *Gate {
+	g := &Gate{
+		now: now, count: make(map[netip.Prefix]int),
+		explaining: make(chan struct{}, MaxExplained), told: make(map[Verdict]time.Time), untold: make(map[Verdict]int),
+	}
+	g.SetLimits(limits, trusted)
+	return g
+}
+
+// SetLimits is NewGate's for clients that come from now on. Nobody who is in has to
+// leave.
+func (g *Gate) SetLimits(limits GateLimits, trusted func(netip.Addr) bool) {
 	if trusted == nil {
 		trusted = func(netip.Addr) bool { return false }
 	}
-	return &Gate{
-		limits: limits, trusted: trusted, now: now, count: make(map[netip.Prefix]int),
-		addressPace: newPace(limits.AddressRate), networkPace: newPace(limits.NetworkRate),
-		explaining: make(chan struct{}, MaxExplained), told: make(map[Verdict]time.Time), untold: make(map[Verdict]int),
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if limits.AddressRate != g.limits.AddressRate {
+		g.addressPace = newPace(limits.AddressRate)
 	}
+	if limits.NetworkRate != g.limits.NetworkRate {
+		g.networkPace = newPace(limits.NetworkRate)
+	}
+	g.limits, g.trusted = limits, trusted
 }
 
 // Pass is the place of one client that was let in.
@@ -84,12 +100,12 @@ type Pass struct {
 // its Leave when the connection is over; otherwise it says so in its protocol's
 // words and closes.
 func (g *Gate) Enter(a netip.Addr) (*Pass, Verdict) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if !a.IsValid() || g.trusted(a) {
 		return nil, Welcome
 	}
 	address, network := Household(a), Neighbourhood(a)
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	now := g.now()
 	switch {
 	case over(g.open, g.limits.Total):

@@ -8,12 +8,12 @@ import (
 	"posthouse/internal/listen"
 )
 
-func newGate(cfg *Config) *listen.Gate {
-	l := cfg.Limits
-	return listen.NewGate(listen.GateLimits{
+func gateLimits(cfg *Config) listen.GateLimits {
+	l := &cfg.Limits
+	return listen.GateLimits{
 		Total: max(0, l.Connections), PerAddress: max(0, l.ConnectionsPerIP), PerNetwork: max(0, l.ConnectionsPerNetwork),
 		AddressRate: l.ConnectionRate, NetworkRate: l.NetworkRate,
-	}, cfg.trusts, cfg.Clock.Now)
+	}
 }
 
 // trusts reports whether an address is in a trusted network.
@@ -23,7 +23,7 @@ func (c *Config) trusts(a netip.Addr) bool {
 
 // turnAway answers a client that is one too many.
 func (s *Server) turnAway(ses *session, v listen.Verdict) {
-	s.cfg.Observer.Refused(s.cfg.Door, v.Reason())
+	ses.cfg.Observer.Refused(ses.cfg.Door, v.Reason())
 	s.gate.Log(ses.log, v)
 	done, ok := s.gate.Explain()
 	if !ok {
@@ -32,7 +32,7 @@ func (s *Server) turnAway(ses *session, v listen.Verdict) {
 	defer done()
 	const patience = 5 * time.Second
 	ses.conn.ReadTimeout, ses.conn.WriteTimeout = patience, patience
-	if s.cfg.ImplicitTLS && ses.conn.StartTLS(s.cfg.TLS) != nil {
+	if ses.cfg.ImplicitTLS && ses.conn.StartTLS(ses.cfg.TLS) != nil {
 		return
 	}
 	ses.reply(421, enhanced(4, 7, 0), v.Text())

@@ -24,12 +24,12 @@ func (s *session) cmdAUTH(arg string) {
 		return
 	}
 	mech := strings.ToUpper(fields[0])
-	auth := &sasl.Named{Authenticator: s.srv.handler.Authenticator(s.remote.Addr(), s.srv.cfg.Door)}
+	auth := &sasl.Named{Authenticator: s.srv.handler.Authenticator(s.remote.Addr(), s.cfg.Door)}
 	who, err := s.login(auth, mech, fields[1:])
 	if s.over != "" {
 		return
 	}
-	s.srv.cfg.Observer.Login(s.srv.cfg.Door, mech, err)
+	s.cfg.Observer.Login(s.cfg.Door, mech, err)
 	if err != nil {
 		auth.LogFailure(s.log, mech, err)
 		s.loginFailed(err)
@@ -43,7 +43,7 @@ func (s *session) cmdAUTH(arg string) {
 func (s *session) authAllowed() bool {
 	ok, needsTLS := s.mayAuth()
 	switch {
-	case !s.srv.cfg.OfferAuth:
+	case !s.cfg.OfferAuth:
 		s.reply(502, enhanced(5, 5, 1), "AUTH not implemented")
 	case !s.extended:
 		s.badSequence("EHLO first")
@@ -64,7 +64,7 @@ func (s *session) authAllowed() bool {
 
 // login carries out the exchange.
 func (s *session) login(auth sasl.Authenticator, mech string, initial []string) (sasl.Identity, error) {
-	exchange, err := s.srv.cfg.SASL.Begin(s.srv.ctx, mech, auth, s.conn.TLS())
+	exchange, err := s.cfg.SASL.Begin(s.srv.ctx, mech, auth, s.conn.TLS())
 	if err != nil {
 		return sasl.Identity{}, err
 	}
@@ -95,7 +95,7 @@ func (s *session) loginFailed(err error) {
 	if refusal.Code == 535 || refusal.Code == 501 {
 		s.authFailures++
 	}
-	if s.authFailures >= s.srv.cfg.Limits.AuthAttempts && !s.trusted {
+	if s.authFailures >= s.cfg.Limits.AuthAttempts && !s.trusted {
 		s.sum.Errors++
 		s.hangUp("logins", 421, enhanced(4, 7, 0), "Too many failed logins")
 		return

@@ -38,5 +38,5 @@ func (s *session) mechanisms() []string {
 	if !ok {
 		return nil
 	}
-	return s.srv.cfg.SASL.Mechanisms(s.conn.TLS())
+	return s.cfg.SASL.Mechanisms(s.conn.TLS())
 }

@@ -26,7 +26,7 @@ func (s *session) cmdBDAT(arg string) {
 	}
 	in := s.in
 	failed := in.err != nil // in an earlier chunk
-	if !failed && size > s.srv.cfg.Limits.MessageSize-in.size {
+	if !failed && size > s.cfg.Limits.MessageSize-in.size {
 		in.fail(s.tooLarge())
 	}
 	if err := s.receiveChunk(in, size); err != nil {

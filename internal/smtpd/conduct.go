@@ -23,7 +23,7 @@ const (
 
 // overLimits ends a session that has asked for too much.
 func (s *session) overLimits() bool {
-	limits := &s.srv.cfg.Limits
+	limits := &s.cfg.Limits
 	switch {
 	case s.trusted:
 		return false
@@ -44,7 +44,7 @@ func (s *session) overLimits() bool {
 // 4.5.3.2.7 would have it, as Postfix does under stress: else a few thousand
 // silent clients would keep everybody out for five minutes at a time.
 func (s *session) patience() time.Duration {
-	t := &s.srv.cfg.Timeouts
+	t := &s.cfg.Timeouts
 	if s.trusted || s.who.Account != 0 || !s.srv.gate.Crowded() {
 		return t.Command
 	}
@@ -71,7 +71,7 @@ func (s *session) harvests(refusal *status.Error) bool {
 	if e := refusal.Enhanced; s.trusted || s.who.Account != 0 || e != noSuch && e != somebodyElse {
 		return false
 	}
-	limit := s.srv.cfg.Limits.UnknownRcpts
+	limit := s.cfg.Limits.UnknownRcpts
 	if s.conduct.unknown++; limit <= 0 || s.conduct.unknown <= limit {
 		return false
 	}
@@ -83,7 +83,7 @@ func (s *session) harvests(refusal *status.Error) bool {
 // last one. The number of sessions that wait is bounded.
 func (s *session) slowDown() {
 	lag := s.conduct.faults - s.graceErrors()
-	if s.trusted || s.over != "" || s.srv.cfg.ErrorDelay <= 0 || lag <= 0 {
+	if s.trusted || s.over != "" || s.cfg.ErrorDelay <= 0 || lag <= 0 {
 		return
 	}
 	select {
@@ -93,7 +93,7 @@ func (s *session) slowDown() {
 		s.hangUp("errors", 421, enhanced(4, 7, 0), "Too many errors")
 		return
 	}
-	t := s.srv.cfg.Clock.NewTimer(time.Duration(min(lag, longestLag)) * s.srv.cfg.ErrorDelay)
+	t := s.cfg.Clock.NewTimer(time.Duration(min(lag, longestLag)) * s.cfg.ErrorDelay)
 	defer t.Stop()
 	select {
 	case <-t.C():
@@ -104,7 +104,7 @@ func (s *session) slowDown() {
 // graceErrors is how many errors cost nothing.
 func (s *session) graceErrors() int {
 	const whenUnlimited = 10
-	if limit := s.srv.cfg.Limits.Errors; limit > 0 {
+	if limit := s.cfg.Limits.Errors; limit > 0 {
 		return limit / 2
 	}
 	return whenUnlimited

@@ -15,7 +15,7 @@ func deliverByExtension() extension {
 	return extension{
 		keyword: "DELIVERBY",
 		offered: func(s *session) (string, bool) {
-			least := s.srv.cfg.Limits.DeliverBy
+			least := s.cfg.Limits.DeliverBy
 			if least < time.Second {
 				return "", true
 			}
@@ -27,7 +27,7 @@ func deliverByExtension() extension {
 				if err != nil {
 					return badParam("BY must be seconds;R for a time to come, or seconds;N, with T perhaps")
 				}
-				if least := s.srv.cfg.Limits.DeliverBy.Truncate(time.Second); by.Return && by.In < least {
+				if least := s.cfg.Limits.DeliverBy.Truncate(time.Second); by.Return && by.In < least {
 					// RFC 2852 sections 3 and 4.
 					return status.New(555, 5, 4, "Less than "+least.String()+" is too short to deliver or return a message")
 				}

@@ -16,5 +16,5 @@ func (s *session) extendedHello(verb, arg string) {
 		return
 	}
 	s.extended = true
-	s.send(smtp.Reply{Code: 250, Lines: append([]string{s.srv.cfg.Hostname}, s.announced()...)})
+	s.send(smtp.Reply{Code: 250, Lines: append([]string{s.cfg.Hostname}, s.announced()...)})
 }

@@ -50,7 +50,7 @@ func (s *session) cmdETRN(arg string) {
 		s.reply(250, enhanced(2, 0, 0), "Queuing for node "+node+" started")
 		return
 	}
-	n, err := s.srv.cfg.Desk.StartQueue(s.srv.ctx, node, below)
+	n, err := s.cfg.Desk.StartQueue(s.srv.ctx, node, below)
 	switch {
 	case err != nil:
 		s.log.Error("ETRN", "node", node, "err", err)
@@ -64,12 +64,12 @@ func (s *session) cmdETRN(arg string) {
 }
 
 func (s *session) mayETRN() bool {
-	return s.srv.cfg.Mode == MX && s.srv.cfg.Desk != nil && len(s.srv.cfg.ETRN) > 0
+	return s.cfg.Mode == MX && s.cfg.Desk != nil && len(s.cfg.ETRN) > 0
 }
 
 // etrnListed reports whether node is a listed domain or below one.
 func (s *session) etrnListed(node string) bool {
-	return s.mayETRN() && slices.ContainsFunc(s.srv.cfg.ETRN, func(domain string) bool {
+	return s.mayETRN() && slices.ContainsFunc(s.cfg.ETRN, func(domain string) bool {
 		return node == domain || strings.HasSuffix(node, "."+domain)
 	})
 }
@@ -83,7 +83,7 @@ func (s *Server) etrnDue(node string, below bool) bool {
 	if below {
 		node = "@" + node
 	}
-	now := s.cfg.Clock.Now()
+	now := s.cfg.Load().Clock.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	maps.DeleteFunc(s.etrned, func(_ string, last time.Time) bool { return now.Sub(last) >= etrnEvery })

@@ -10,7 +10,7 @@ const maxExpansion = 1000
 func (s *session) cmdEXPN(arg string) {
 	l, err := smtp.ParseLookup(arg)
 	switch {
-	case !s.mayLookUp() && (!s.srv.cfg.OfferAuth || s.srv.cfg.Desk == nil):
+	case !s.mayLookUp() && (!s.cfg.OfferAuth || s.cfg.Desk == nil):
 		s.reply(502, enhanced(5, 5, 1), "EXPN not implemented")
 		return
 	case err != nil:
@@ -20,7 +20,7 @@ func (s *session) cmdEXPN(arg string) {
 		s.reply(550, enhanced(5, 7, 1), "Access denied: log in to see lists")
 		return
 	}
-	list, err := s.srv.cfg.Desk.Expand(s.srv.ctx, s.who, l.Address)
+	list, err := s.cfg.Desk.Expand(s.srv.ctx, s.who, l.Address)
 	if err != nil {
 		s.refuse(err, "EXPN")
 		return

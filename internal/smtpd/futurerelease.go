@@ -15,12 +15,12 @@ func futureReleaseExtension() extension {
 	return extension{
 		keyword: "FUTURERELEASE",
 		offered: func(s *session) (string, bool) {
-			longest := s.srv.cfg.Limits.FutureRelease
-			if longest < time.Second || s.srv.cfg.Mode != Submission {
+			longest := s.cfg.Limits.FutureRelease
+			if longest < time.Second || s.cfg.Mode != Submission {
 				return "", false
 			}
 			seconds := strconv.FormatInt(int64(longest/time.Second), 10)
-			return seconds + " " + s.srv.cfg.Clock.Now().Add(longest).UTC().Format(time.RFC3339), true
+			return seconds + " " + s.cfg.Clock.Now().Add(longest).UTC().Format(time.RFC3339), true
 		},
 		mail: map[string]mailParam{
 			"HOLDFOR": func(s *session, env *envelope.Envelope, value string) *status.Error {
@@ -47,8 +47,8 @@ func (s *session) hold(env *envelope.Envelope, until time.Time, request string) 
 	switch {
 	case !env.HoldUntil.IsZero():
 		return badParam("HOLDFOR and HOLDUNTIL exclude each other")
-	case until.After(env.Received.Add(s.srv.cfg.Limits.FutureRelease)):
-		return badParam("Cannot hold a message for longer than " + s.srv.cfg.Limits.FutureRelease.String())
+	case until.After(env.Received.Add(s.cfg.Limits.FutureRelease)):
+		return badParam("Cannot hold a message for longer than " + s.cfg.Limits.FutureRelease.String())
 	}
 	env.HoldUntil, env.HoldRequest = until, request
 	return nil

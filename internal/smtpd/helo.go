@@ -16,7 +16,7 @@ func (s *session) cmdHELO(arg string) {
 	}
 	if s.hello("HELO", arg) {
 		s.extended = false
-		s.reply(250, status.Enhanced{}, s.srv.cfg.Hostname)
+		s.reply(250, status.Enhanced{}, s.cfg.Hostname)
 	}
 }
 

@@ -45,8 +45,8 @@ func (s *session) openInflow() (*inflow, error) {
 
 func (s *session) newInflow() *inflow {
 	return &inflow{
-		limit: s.srv.cfg.Limits.MessageSize, began: s.srv.cfg.Clock.Now(),
-		by: time.Now().Add(s.srv.cfg.Timeouts.Message), lines: s.ruleFor(s.env),
+		limit: s.cfg.Limits.MessageSize, began: s.cfg.Clock.Now(),
+		by: time.Now().Add(s.cfg.Timeouts.Message), lines: s.ruleFor(s.env),
 	}
 }
 
@@ -181,12 +181,12 @@ func (s *session) readContent(in *inflow, p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	s.conn.ReadTimeout, s.conn.ReadBy = s.srv.cfg.Timeouts.Data, in.due(&s.srv.cfg.Timeouts)
+	s.conn.ReadTimeout, s.conn.ReadBy = s.cfg.Timeouts.Data, in.due(&s.cfg.Timeouts)
 	if in.bare {
 		s.conn.ReadTimeout = min(s.conn.ReadTimeout, bareWait)
 	}
 	n, err := s.conn.Reader().Read(p)
-	s.conn.ReadTimeout, s.conn.ReadBy = s.srv.cfg.Timeouts.Command, time.Time{}
+	s.conn.ReadTimeout, s.conn.ReadBy = s.cfg.Timeouts.Command, time.Time{}
 	if n > 0 {
 		err = nil // it comes again
 	}
@@ -228,7 +228,7 @@ func (s *session) conclude(in *inflow) {
 	if err == nil {
 		out, err = in.transfer.Commit(s.srv.ctx)
 	}
-	s.srv.cfg.Observer.Message(s.srv.cfg.Door, in.size, s.srv.cfg.Clock.Now().Sub(in.began), err)
+	s.cfg.Observer.Message(s.cfg.Door, in.size, s.cfg.Clock.Now().Sub(in.began), err)
 	if err == nil {
 		s.sum.Messages++
 		s.conduct.delivered()

@@ -10,7 +10,7 @@ func limitsExtension() extension {
 	return extension{
 		keyword: "LIMITS",
 		offered: func(s *session) (string, bool) {
-			limits := s.srv.cfg.Limits
+			limits := s.cfg.Limits
 			var params []string
 			add := func(name string, n int) {
 				if n > 0 && n <= 999_999 { // six digits (section 4)

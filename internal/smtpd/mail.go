@@ -22,7 +22,7 @@ func (s *session) cmdMAIL(arg string) {
 		return
 	}
 	s.sum.Transactions++
-	now := s.srv.cfg.Clock.Now()
+	now := s.cfg.Clock.Now()
 	env := &envelope.Envelope{
 		ID: id.New(now), Tenant: envelope.MainTenant, Stream: envelope.Person, From: m.Path, Received: now,
 	}
@@ -41,13 +41,13 @@ func (s *session) cmdMAIL(arg string) {
 
 // mailAllowed judges whether a transaction may begin, and answers when not.
 func (s *session) mailAllowed() bool {
-	limits := s.srv.cfg.Limits
+	limits := s.cfg.Limits
 	switch {
 	case s.helo == "":
 		s.badSequence("Say hello first")
 	case s.env != nil:
 		s.badSequence("A transaction is under way")
-	case s.srv.cfg.RequireAuth && s.who.Account == 0:
+	case s.cfg.RequireAuth && s.who.Account == 0:
 		// RFC 4954 section 6, RFC 3207 section 4.
 		if _, needsTLS := s.mayAuth(); needsTLS {
 			s.reply(530, enhanced(5, 7, 0), "Must issue a STARTTLS command first")

@@ -11,7 +11,7 @@ import (
 // origin describes this session for an envelope.
 func (s *session) origin(utf8 bool) envelope.Origin {
 	return envelope.Origin{
-		Session: s.id, Door: s.srv.cfg.Door, Protocol: s.protocol(utf8), Remote: s.remote, Name: s.clientName, Helo: s.helo,
+		Session: s.id, Door: s.cfg.Door, Protocol: s.protocol(utf8), Remote: s.remote, Name: s.clientName, Helo: s.helo,
 		TLS: tlsName(s.conn.TLS()), Login: s.who.Login, Account: s.who.Account,
 	}
 }

@@ -30,7 +30,7 @@ func (s *session) cmdRCPT(arg string) {
 	case refusal != nil:
 		s.send(smtp.ErrorReply(refusal))
 		return
-	case len(s.env.Rcpts) >= s.srv.cfg.Limits.Recipients:
+	case len(s.env.Rcpts) >= s.cfg.Limits.Recipients:
 		s.tooManyRecipients()
 		return
 	}

@@ -8,15 +8,15 @@ import (
 	"net"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"posthouse/internal/listen"
-	"posthouse/internal/wire"
 )
 
 // Server serves one door, on as many listeners as it is given.
 type Server struct {
-	cfg     Config
+	cfg     atomic.Pointer[Config] // of sessions that begin now
 	handler Handler
 	ctx     context.Context // of all sessions; ends when they must
 	cancel  context.CancelFunc
@@ -39,14 +39,27 @@ type Server struct {
 func New(cfg Config, h Handler) *Server {
 	cfg.setDefaults()
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Server{
-		cfg: cfg, handler: h, ctx: ctx, cancel: cancel, extensions: extensionList(),
-		gate:    newGate(&cfg),
+	s := &Server{
+		handler: h, ctx: ctx, cancel: cancel, extensions: extensionList(),
+		gate:    listen.NewGate(gateLimits(&cfg), cfg.trusts, cfg.Clock.Now),
 		pillory: make(chan struct{}, maxSlowed), stopping: make(chan struct{}),
 		listeners: listen.NewListeners(cfg.Log, cfg.Door, cfg.Clock),
 		sessions:  make(map[*session]struct{}),
 		etrned:    make(map[string]time.Time),
 	}
+	s.cfg.Store(&cfg)
+	return s
+}
+
+// Reconfigure gives sessions that begin from now on another configuration. Door,
+// Mode, TLS, Clock, Log and Observer stay what they were.
+func (s *Server) Reconfigure(cfg Config) {
+	old := s.cfg.Load()
+	cfg.Door, cfg.Mode, cfg.TLS, cfg.ImplicitTLS = old.Door, old.Mode, old.TLS, old.ImplicitTLS
+	cfg.Clock, cfg.Log, cfg.Observer = old.Clock, old.Log, old.Observer
+	cfg.setDefaults()
+	s.gate.SetLimits(gateLimits(&cfg), cfg.trusts)
+	s.cfg.Store(&cfg)
 }
 
 // Serve accepts connections from l until Shutdown, then returns ErrServerClosed;
@@ -94,7 +107,7 @@ func (s *Server) run(ses *session) {
 		return
 	}
 	defer pass.Leave()
-	s.cfg.Observer.Opened(s.cfg.Door)
+	ses.cfg.Observer.Opened(ses.cfg.Door)
 	ses.serve()
 }
 
@@ -139,9 +152,4 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.cancel()
 	return err
-}
-
-// newWire wraps a connection with the door's timeouts.
-func (s *Server) newWire(conn net.Conn) *wire.Conn {
-	return wire.New(conn, s.cfg.Timeouts.Command, s.cfg.Timeouts.Write)
 }

@@ -22,6 +22,7 @@ import (
 // session is one conversation. Its goroutine owns everything but what mu guards.
 type session struct {
 	srv  *Server
+	cfg  *Config  // as it was when the session began
 	raw  net.Conn // as accepted
 	conn *wire.Conn
 	log  *slog.Logger
@@ -58,16 +59,16 @@ type session struct {
 }
 
 func newSession(s *Server, conn net.Conn) *session {
-	now := s.cfg.Clock.Now()
-	sid := id.New(now)
-	ses := &session{srv: s, raw: conn, conn: s.newWire(conn), id: sid, began: now}
+	cfg := s.cfg.Load()
+	now := cfg.Clock.Now()
+	ses := &session{srv: s, cfg: cfg, raw: conn, conn: wire.New(conn, cfg.Timeouts.Command, cfg.Timeouts.Write), id: id.New(now), began: now}
 	ses.log = ses.newLog()
 	return ses
 }
 
 // newLog makes the log of a session whose client is not known yet.
 func (s *session) newLog() *slog.Logger {
-	return s.srv.cfg.Log.With("session", string(s.id), "door", s.srv.cfg.Door)
+	return s.cfg.Log.With("session", string(s.id), "door", s.cfg.Door)
 }
 
 func (s *session) setRemote(addr net.Addr) {
@@ -90,8 +91,8 @@ func (s *session) setClient(client netip.AddrPort) {
 	addr := client.Addr()
 	s.remote = client
 	s.loopback = addr.IsLoopback()
-	s.trusted = s.srv.cfg.trusts(addr)
-	s.newlines = s.srv.cfg.newlinesFor(addr)
+	s.trusted = s.cfg.trusts(addr)
+	s.newlines = s.cfg.newlinesFor(addr)
 	s.conn.CRLFOnly = s.newlines == RefuseBare
 }
 
@@ -116,7 +117,7 @@ func (s *session) setIdle(idle bool) bool {
 // serve holds the conversation from the greeting to the end.
 func (s *session) serve() {
 	defer s.finish()
-	if s.srv.cfg.ImplicitTLS {
+	if s.cfg.ImplicitTLS {
 		if err := s.handshake(); err != nil {
 			s.over = "handshake"
 			return
@@ -144,12 +145,12 @@ func (s *session) finish() {
 	default:
 		s.conn.Linger()
 	}
-	s.sum.Duration = s.srv.cfg.Clock.Now().Sub(s.began)
+	s.sum.Duration = s.cfg.Clock.Now().Sub(s.began)
 	s.sum.End = s.over
 	s.log.Log(s.srv.ctx, s.level(), "session", "helo", s.helo, "login", s.who.Login, "tls", tlsName(s.conn.TLS()),
 		"commands", s.sum.Commands, "errors", s.sum.Errors, "transactions", s.sum.Transactions, "messages", s.sum.Messages, "octets", s.sum.Octets,
 		"duration", s.sum.Duration, "end", s.over)
-	s.srv.cfg.Observer.Closed(s.srv.cfg.Door, s.sum)
+	s.cfg.Observer.Closed(s.cfg.Door, s.sum)
 }
 
 // level is that of the session's line in the log. Who neither sent mail nor logged
@@ -168,9 +169,9 @@ func (s *session) level() slog.Level {
 
 // handshake begins TLS as server.
 func (s *session) handshake() error {
-	s.conn.ReadTimeout = s.srv.cfg.Timeouts.Handshake
-	defer func() { s.conn.ReadTimeout = s.srv.cfg.Timeouts.Command }()
-	err := s.conn.StartTLS(s.srv.cfg.TLS)
+	s.conn.ReadTimeout = s.cfg.Timeouts.Handshake
+	defer func() { s.conn.ReadTimeout = s.cfg.Timeouts.Command }()
+	err := s.conn.StartTLS(s.cfg.TLS)
 	if err != nil {
 		s.log.Debug("TLS handshake failed", "err", err)
 	}
@@ -182,10 +183,10 @@ func (s *session) greet() {
 	if s.lmtp() {
 		protocol = "LMTP"
 	}
-	s.reply(220, status.Enhanced{}, s.srv.cfg.Hostname+" "+protocol+" Posthouse")
+	s.reply(220, status.Enhanced{}, s.cfg.Hostname+" "+protocol+" Posthouse")
 }
 
-func (s *session) lmtp() bool { return s.srv.cfg.Mode == LMTP }
+func (s *session) lmtp() bool { return s.cfg.Mode == LMTP }
 
 // maxLine is the longest line read: AUTH with its initial response.
 const maxLine = sasl.MaxLine + len("AUTH SCRAM-SHA-256-PLUS ")
@@ -202,7 +203,7 @@ func (s *session) command() {
 		return
 	}
 	cmd, parseErr := smtp.ParseCommand(line)
-	if err != nil || len(line) > s.srv.cfg.Limits.CommandLine && cmd.Verb != "AUTH" {
+	if err != nil || len(line) > s.cfg.Limits.CommandLine && cmd.Verb != "AUTH" {
 		s.reply(500, enhanced(5, 5, 2), "Line too long")
 		return
 	}
@@ -243,14 +244,14 @@ func (s *session) readLine(max int) ([]byte, error) {
 func (s *session) lost(err error) {
 	switch {
 	case errors.Is(err, wire.ErrInterrupted):
-		s.hangUp("shutdown", 421, enhanced(4, 3, 2), s.srv.cfg.Hostname+" is shutting down, try again later")
+		s.hangUp("shutdown", 421, enhanced(4, 3, 2), s.cfg.Hostname+" is shutting down, try again later")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.hangUp("timeout", 421, enhanced(4, 4, 2), "Timeout, closing connection")
 	case errors.Is(err, wire.ErrBareLF):
 		// Were the line refused and the next one read, whoever can put an LF into
 		// an argument of an honest client could give commands in its name.
 		code := 521
-		if s.srv.cfg.Mode == Submission {
+		if s.cfg.Mode == Submission {
 			code = 554 // 521 is not for submission (RFC 6409 section 7)
 		}
 		s.hangUp("bare newline", code, enhanced(5, 5, 2), "Commands must end with <CRLF>, closing connection")
@@ -265,7 +266,7 @@ func (s *session) lost(err error) {
 }
 
 func (s *session) unknownCommand() {
-	if s.unknown++; !s.trusted && s.srv.cfg.Limits.Unknown > 0 && s.unknown > s.srv.cfg.Limits.Unknown {
+	if s.unknown++; !s.trusted && s.cfg.Limits.Unknown > 0 && s.unknown > s.cfg.Limits.Unknown {
 		s.hangUp("unknown commands", 421, enhanced(4, 7, 0), "Too many unknown commands")
 		return
 	}
@@ -356,12 +357,12 @@ func (s *session) forget() {
 // its way otherwise.
 func (s *session) mayAuth() (ok, needsTLS bool) {
 	switch {
-	case !s.srv.cfg.OfferAuth:
+	case !s.cfg.OfferAuth:
 		return false, false
-	case s.conn.TLS() != nil, s.srv.cfg.AllowPlaintextAuth && s.loopback:
+	case s.conn.TLS() != nil, s.cfg.AllowPlaintextAuth && s.loopback:
 		return true, false
 	}
-	return false, s.srv.cfg.TLS != nil
+	return false, s.cfg.TLS != nil
 }
 
 func enhanced(class, subject, detail uint16) status.Enhanced {

@@ -13,7 +13,7 @@ func sizeExtension() extension {
 	return extension{
 		keyword: "SIZE",
 		offered: func(s *session) (string, bool) {
-			return strconv.FormatInt(s.srv.cfg.Limits.MessageSize, 10), true
+			return strconv.FormatInt(s.cfg.Limits.MessageSize, 10), true
 		},
 		mail: map[string]mailParam{"SIZE": (*session).sizeParam},
 	}
@@ -27,7 +27,7 @@ func (s *session) sizeParam(env *envelope.Envelope, value string) *status.Error 
 		return badParam("SIZE must be a number")
 	}
 	size, err := strconv.ParseInt(value, 10, 64)
-	if err != nil || size > s.srv.cfg.Limits.MessageSize {
+	if err != nil || size > s.cfg.Limits.MessageSize {
 		return s.tooLarge()
 	}
 	env.Size = size
@@ -36,5 +36,5 @@ func (s *session) sizeParam(env *envelope.Envelope, value string) *status.Error 
 
 // tooLarge is RFC 1870 section 6.
 func (s *session) tooLarge() *status.Error {
-	return status.New(552, 3, 4, "Message is larger than "+strconv.FormatInt(s.srv.cfg.Limits.MessageSize, 10)+" octets")
+	return status.New(552, 3, 4, "Message is larger than "+strconv.FormatInt(s.cfg.Limits.MessageSize, 10)+" octets")
 }

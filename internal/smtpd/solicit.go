@@ -16,10 +16,10 @@ func solicitExtension() extension {
 	return extension{
 		keyword: "NO-SOLICITING",
 		offered: func(s *session) (string, bool) {
-			if s.srv.cfg.Mode == Submission {
-				return "", len(s.srv.cfg.NoSoliciting) > 0
+			if s.cfg.Mode == Submission {
+				return "", len(s.cfg.NoSoliciting) > 0
 			}
-			return strings.Join(s.srv.cfg.NoSoliciting, ","), len(s.srv.cfg.NoSoliciting) > 0
+			return strings.Join(s.cfg.NoSoliciting, ","), len(s.cfg.NoSoliciting) > 0
 		},
 		mail: map[string]mailParam{
 			"SOLICIT": func(_ *session, env *envelope.Envelope, value string) *status.Error {

@@ -4,7 +4,7 @@ package smtpd
 func startTLSExtension() extension {
 	return extension{
 		keyword: "STARTTLS",
-		offered: func(s *session) (string, bool) { return "", s.srv.cfg.TLS != nil && s.conn.TLS() == nil },
+		offered: func(s *session) (string, bool) { return "", s.cfg.TLS != nil && s.conn.TLS() == nil },
 	}
 }
 
@@ -17,7 +17,7 @@ func (s *session) cmdSTARTTLS(arg string) {
 	case s.conn.TLS() != nil:
 		s.badSequence("TLS is active already")
 		return
-	case s.srv.cfg.TLS == nil:
+	case s.cfg.TLS == nil:
 		s.reply(502, enhanced(5, 5, 1), "STARTTLS not implemented")
 		return
 	case s.conn.Buffered() > 0:

@@ -11,8 +11,8 @@ import (
 // spam that shoot and run do not. The wait costs the client the delay and us an
 // idle connection; those who are trusted are greeted at once.
 func (s *session) awaitGreeting() bool {
-	delay := s.srv.cfg.GreetDelay
-	if delay <= 0 || s.trusted || s.srv.cfg.Mode != MX {
+	delay := s.cfg.GreetDelay
+	if delay <= 0 || s.trusted || s.cfg.Mode != MX {
 		return true
 	}
 	err := os.ErrDeadlineExceeded

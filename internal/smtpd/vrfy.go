@@ -13,7 +13,7 @@ func lookupExtension(keyword string) extension {
 
 // mayLookUp reports whether this client may ask who lives here: strangers are
 // told nothing (RFC 5321 section 7.3).
-func (s *session) mayLookUp() bool { return s.who.Account != 0 && s.srv.cfg.Desk != nil }
+func (s *session) mayLookUp() bool { return s.who.Account != 0 && s.cfg.Desk != nil }
 
 // cmdVRFY tells our own people whether an address is good (RFC 5321 section
 // 4.1.1.6).
@@ -27,7 +27,7 @@ func (s *session) cmdVRFY(arg string) {
 		s.cannotVerify(enhanced(2, 0, 0))
 		return
 	}
-	v, err := s.srv.cfg.Desk.Verify(s.srv.ctx, s.who, l.Address)
+	v, err := s.cfg.Desk.Verify(s.srv.ctx, s.who, l.Address)
 	switch {
 	case err != nil:
 		s.refuse(err, "VRFY")

@@ -16,7 +16,7 @@ func xclientExtension() extension {
 
 // mayXCLIENT judges the peer by its own address, whatever it said before.
 func (s *session) mayXCLIENT() bool {
-	return s.srv.cfg.Desk != nil && s.peer.IsValid() && slices.ContainsFunc(s.srv.cfg.XClient, func(p netip.Prefix) bool { return p.Contains(s.peer.Addr()) })
+	return s.cfg.Desk != nil && s.peer.IsValid() && slices.ContainsFunc(s.cfg.XClient, func(p netip.Prefix) bool { return p.Contains(s.peer.Addr()) })
 }
 
 // cmdXCLIENT replaces what is known of the client and begins the session anew,
@@ -40,7 +40,7 @@ func (s *session) cmdXCLIENT(arg string) {
 	if x.Login != nil {
 		c.who = sasl.Identity{}
 		if *x.Login != "" {
-			if c.who, err = s.srv.cfg.Desk.Identify(s.srv.ctx, *x.Login); err != nil {
+			if c.who, err = s.cfg.Desk.Identify(s.srv.ctx, *x.Login); err != nil {
 				s.refuse(err, "XCLIENT")
 				return
 			}
