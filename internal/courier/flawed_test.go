@@ -44,14 +44,16 @@ type flawedPeer struct {
 	ext   []string
 	tls   *tls.Config
 	stage classify.Stage
+	flaw  flaw
 
-	mu    sync.Mutex
-	flaw  flaw // "" once it is healed
-	taken int  // messages that came whole
-	acked int  // those of them that were answered with 250
-	conns int
-	stuck chan struct{} // closed and renewed when a session falls silent
+	mu     sync.Mutex
+	healed bool
+	dialed int
+	stuck  chan struct{} // closed and renewed when a session falls silent
+
 	wg    sync.WaitGroup
+	taken map[string]int // by content: messages that came whole; known after end
+	acked map[string]int // those of them that were answered with 250; likewise
 }
 
 func newFlawed(t *testing.T, stage classify.Stage, f flaw, ext ...string) *flawedPeer {
@@ -59,16 +61,16 @@ func newFlawed(t *testing.T, stage classify.Stage, f flaw, ext ...string) *flawe
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &flawedPeer{ln: ln, ext: ext, stage: stage, flaw: f, stuck: make(chan struct{})}
+	p := &flawedPeer{
+		ln: ln, ext: ext, stage: stage, flaw: f, stuck: make(chan struct{}), taken: make(map[string]int), acked: make(map[string]int),
+	}
+	t.Cleanup(p.end)
 	p.wg.Go(func() {
 		for {
 			c, err := ln.Accept()
 			if err != nil {
 				return
 			}
-			p.mu.Lock()
-			p.conns++
-			p.mu.Unlock()
 			p.wg.Go(func() {
 				defer c.Close()
 				s := &flawedSession{p: p, c: c, in: bufio.NewReader(c), out: c}
@@ -79,11 +81,19 @@ func newFlawed(t *testing.T, stage classify.Stage, f flaw, ext ...string) *flawe
 	return p
 }
 
+// end waits for the sessions, which the courier must have ended, and so for what
+// they still have in their buffers.
+func (p *flawedPeer) end() {
+	p.ln.Close()
+	p.wg.Wait()
+}
+
 func (p *flawedPeer) addr() netip.AddrPort { return netip.MustParseAddrPort(p.ln.Addr().String()) }
 
 // dial connects to the peer. Where it stalls, time passes at once.
 func (p *flawedPeer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	p.mu.Lock()
+	p.dialed++
 	stuck := p.stuck
 	p.mu.Unlock()
 	c, err := new(net.Dialer).DialContext(ctx, network, addr)
@@ -104,14 +114,25 @@ func (p *flawedPeer) stall(c net.Conn) {
 
 func (p *flawedPeer) heal() {
 	p.mu.Lock()
-	p.flaw = ""
+	p.healed = true
 	p.mu.Unlock()
 }
 
-func (p *flawedPeer) counts() (taken, acked, conns int) {
+// flawAt is what goes wrong at a stage now; "" is nothing.
+func (p *flawedPeer) flawAt(stage classify.Stage) flaw {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.taken, p.acked, p.conns
+	if stage != p.stage || p.healed {
+		return ""
+	}
+	return p.flaw
+}
+
+// connections is how many were asked for.
+func (p *flawedPeer) connections() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dialed
 }
 
 type flawedSession struct {
@@ -126,13 +147,8 @@ type flawedSession struct {
 // say answers, or does what the flaw is. ok: the session goes on; good: the
 // answer was given as it should be.
 func (s *flawedSession) say(stage classify.Stage, answer string) (ok, good bool) {
-	s.p.mu.Lock()
-	f := s.p.flaw
-	s.p.mu.Unlock()
-	if stage != s.p.stage {
-		f = ""
-	}
 	text := answer + "\r\n"
+	f := s.p.flawAt(stage)
 	switch f {
 	case "":
 		_, err := io.WriteString(s.out, text)
@@ -220,21 +236,20 @@ func (s *flawedSession) command(words []string) (ok bool) {
 			return err == nil
 		}
 		if ok, good = s.say(classify.StageData, "354 go on"); good {
-			if _, err := readData(s.in); err != nil {
-				return false
-			}
-			return s.message()
+			content, err := readData(s.in)
+			return err == nil && s.message(content)
 		}
 	case "BDAT":
 		n, _ := strconv.Atoi(words[1])
-		if _, err := io.CopyN(io.Discard, s.in, int64(n)); err != nil {
+		content := make([]byte, n)
+		if _, err := io.ReadFull(s.in, content); err != nil {
 			return false
 		}
 		if !s.rcpt {
 			_, err := io.WriteString(s.out, "503 5.5.1 no RCPT\r\n")
 			return err == nil
 		}
-		return s.message()
+		return s.message(string(content))
 	case "QUIT":
 		io.WriteString(s.out, "221 bye\r\n")
 		return false
@@ -255,14 +270,16 @@ func (s *flawedSession) hello() string {
 }
 
 // message answers the content.
-func (s *flawedSession) message() bool {
+func (s *flawedSession) message(content string) bool {
 	s.mail, s.rcpt = false, false
 	s.p.mu.Lock()
-	s.p.taken++
-	if s.p.stage != classify.StageEndOfData || s.p.flaw == "" || s.p.flaw == twice {
-		s.p.acked++
-	}
+	s.p.taken[content]++
 	s.p.mu.Unlock()
-	ok, _ := s.say(classify.StageEndOfData, "250 2.0.0 taken")
+	ok, good := s.say(classify.StageEndOfData, "250 2.0.0 taken")
+	if good {
+		s.p.mu.Lock()
+		s.p.acked[content]++
+		s.p.mu.Unlock()
+	}
 	return ok
 }

@@ -12,15 +12,12 @@ import (
 // spoken to is not.
 func TestLeave(t *testing.T) {
 	p := newFlawed(t, classify.StageGreeting, "")
-	defer p.wg.Wait()
-	defer p.ln.Close()
 	deaf, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and never speaks
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer deaf.Close()
-	c := courierTo(p)
-	defer c.Close()
+	c := courierTo(t, p)
 	leave, now := context.WithCancel(t.Context())
 	toDeaf := true
 	c.opt.Dialer = dialFunc(func(ctx context.Context, network, addr string) (net.Conn, error) {
