@@ -37,8 +37,8 @@ type Options struct {
 	HashMemory int64
 	// CacheFor is how long a verified credential is remembered; default 5 minutes.
 	CacheFor time.Duration
-	// Trusted are networks that are not slowed down after failed logins.
-	Trusted []netip.Prefix
+	// Trusted names clients that are not slowed down after failed logins; nil: none.
+	Trusted func(netip.Addr) bool
 	// Bodies and Counts, when set, receive a copy of every object of the
 	// directory, so that rebuild can make it again (package record).
 	Bodies blob.Store

@@ -70,10 +70,8 @@ type attempt struct {
 const maxLogin = 400
 
 func (l *logins) attempt(a Attempt) attempt {
-	at := attempt{network: listen.Household(a.Remote), trusted: !a.Remote.IsValid()}
-	for _, p := range l.d.opt.Trusted {
-		at.trusted = at.trusted || p.Contains(a.Remote.Unmap())
-	}
+	trusted := l.d.opt.Trusted
+	at := attempt{network: listen.Household(a.Remote), trusted: !a.Remote.IsValid() || trusted != nil && trusted(a.Remote)}
 	if len(a.Login) > maxLogin {
 		return at
 	}

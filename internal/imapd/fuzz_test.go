@@ -22,7 +22,7 @@ func FuzzSession(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	store, _ := newStore(f)
-	srv := New(Config{Hostname: "fuzz", AllowPlaintext: true, MaxMessageSize: 1 << 16, Clock: testClock{}, MaxPerAccount: 1 << 20}, people{store})
+	srv := New(Config{Hostname: "fuzz", AllowPlaintext: true, MaxMessageSize: 1 << 16, Clock: testClock{}, Limits: Limits{MaxPerAccount: 1 << 20}}, people{store})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > 1<<14 {
 			return

@@ -108,10 +108,12 @@ func (s *session) loggedIn(auth *sasl.Named, mech string, who sasl.Identity, err
 	return "[CAPABILITY " + s.srv.caps.text(s) + "] Logged in", nil
 }
 
-// loginRefused counts a failed login as a mistake, so that guessing ends.
+// loginRefused counts a failed login, so that guessing ends.
 func (s *session) loginRefused(text string) error {
 	s.tagged("NO " + text)
-	s.countBad()
+	if s.attempts++; s.attempts >= s.srv.limits.Load().AuthAttempts {
+		s.bye("logins", "Too many failed logins")
+	}
 	return errAnswered
 }
 

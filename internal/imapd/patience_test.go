@@ -37,7 +37,7 @@ func TestPatience(t *testing.T) {
 				server, cl := net.Pipe()
 				over := make(chan struct{})
 				began := time.Now()
-				srv := New(Config{AllowPlaintext: true, Gate: listen.GateLimits{Total: c.places}}, people{h.store})
+				srv := New(Config{AllowPlaintext: true, Limits: Limits{Gate: listen.GateLimits{Total: c.places}}}, people{h.store})
 				srv.start(loopback{server})
 				go func() {
 					io.Copy(io.Discard, cl)

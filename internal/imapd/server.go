@@ -5,6 +5,7 @@
 package imapd
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"posthouse/internal/clock"
@@ -39,23 +41,34 @@ type Config struct {
 	AllowPlaintext bool        // LOGIN and AUTHENTICATE without TLS, for loopback clients only
 	SASL           sasl.Policy // what AUTHENTICATE offers
 	MaxMessageSize int64       // APPENDLIMIT in bytes; default 50 MB
-	// Gate bounds the connections; 0 is no bound. Who has logged in counts in all
-	// and for the account.
-	Gate          listen.GateLimits
-	MaxPerAccount int // sessions per account; default 100
-	// Trusted names clients that the limits on sessions do not bind; nil: none.
+	Limits
+	// Trusted names clients that the limits on connections do not bind; nil: none.
 	Trusted  func(netip.Addr) bool
 	Log      *slog.Logger    // default: nothing is logged
 	Clock    clock.Clock     // default: the system's
 	Observer listen.Observer // default: nobody
 }
 
+// Limits bound what clients can take. Zero values mean the defaults given.
+type Limits struct {
+	// Gate bounds the connections; 0 is no bound. Who has logged in counts in all
+	// and for the account.
+	Gate          listen.GateLimits
+	MaxPerAccount int // sessions per account; default 100
+	MaxErrors     int // bad commands, one after another; default 20
+	AuthAttempts  int // failed logins per session; default 5
+}
+
+func (l *Limits) setDefaults() {
+	l.MaxPerAccount = cmp.Or(l.MaxPerAccount, 100)
+	l.MaxErrors = cmp.Or(l.MaxErrors, 20)
+	l.AuthAttempts = cmp.Or(l.AuthAttempts, 5)
+}
+
 func (c *Config) setDefaults() {
+	c.Limits.setDefaults()
 	if c.MaxMessageSize == 0 {
 		c.MaxMessageSize = 50 << 20
-	}
-	if c.MaxPerAccount == 0 {
-		c.MaxPerAccount = 100
 	}
 	if c.Trusted == nil {
 		c.Trusted = func(netip.Addr) bool { return false }
@@ -79,6 +92,7 @@ type Server struct {
 	cfg     Config
 	backend Backend
 	caps    *capabilities
+	limits  atomic.Pointer[Limits]
 	gate    *listen.Gate
 
 	listeners *listen.Listeners
@@ -93,13 +107,22 @@ type Server struct {
 // New makes a Server.
 func New(cfg Config, b Backend) *Server {
 	cfg.setDefaults()
-	return &Server{
+	s := &Server{
 		cfg: cfg, backend: b, caps: newCapabilities(&cfg),
 		gate:      listen.NewGate(cfg.Gate, cfg.Trusted, cfg.Clock.Now),
 		listeners: listen.NewListeners(cfg.Log, "imap", cfg.Clock),
 		sessions:  make(map[*session]struct{}),
 		perAcct:   make(map[id.Account]int),
 	}
+	s.limits.Store(&cfg.Limits)
+	return s
+}
+
+// SetLimits bounds clients otherwise from now on. Nobody who is in has to leave.
+func (s *Server) SetLimits(l Limits) {
+	l.setDefaults()
+	s.gate.SetLimits(l.Gate, s.cfg.Trusted)
+	s.limits.Store(&l)
 }
 
 // Serve accepts connections until Shutdown or until l fails. A connection that
@@ -153,7 +176,7 @@ func (s *Server) admit(sess *session) listen.Verdict {
 func (s *Server) admitAccount(acct id.Account, remote netip.Addr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.perAcct[acct] >= s.cfg.MaxPerAccount && !s.cfg.Trusted(remote) {
+	if s.perAcct[acct] >= s.limits.Load().MaxPerAccount && !s.cfg.Trusted(remote) {
 		return false
 	}
 	s.perAcct[acct]++

@@ -32,12 +32,9 @@ const (
 	writeTimeout  = 2 * time.Minute
 )
 
-// maxBad is how many bad commands end a session: one after another after login,
-// all together before.
-const (
-	maxBadStranger = 5
-	maxBad         = 20
-)
+// maxBadStranger is how many bad commands end a session before login, all
+// together; after it those count that come one after another, see Limits.
+const maxBadStranger = 5
 
 // state is the state of RFC 9051 section 3, as a bit for command tables.
 type state uint8
@@ -66,13 +63,14 @@ type session struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	state   state
-	closing atomic.Bool // the server shuts down
-	tag     string
-	name    string // of the command in progress
-	bad     int
-	err     error  // first failed write, or what else ends the session
-	end     string // why the session ends, in a word or two; "" while it goes on
+	state    state
+	closing  atomic.Bool // the server shuts down
+	tag      string
+	name     string // of the command in progress
+	bad      int
+	attempts int    // failed logins
+	err      error  // first failed write, or what else ends the session
+	end      string // why the session ends, in a word or two; "" while it goes on
 
 	account  id.Account
 	login    string
@@ -228,7 +226,7 @@ func (s *session) finish() {
 	}
 	s.cancel()
 	switch s.end {
-	case "errors", "flood", "pipelining", "mailbox deleted": // who may have said more
+	case "errors", "logins", "flood", "pipelining", "mailbox deleted": // who may have said more
 		s.conn.Linger()
 	}
 	s.conn.Close()
@@ -362,9 +360,9 @@ func (s *session) badCommand(text string) {
 }
 
 func (s *session) countBad() {
-	limit := maxBad
+	limit := s.srv.limits.Load().MaxErrors
 	if s.state == notAuthenticated {
-		limit = maxBadStranger
+		limit = min(limit, maxBadStranger)
 	}
 	if s.bad++; s.bad >= limit && s.state != loggedOut {
 		s.bye("errors", "Too many bad commands")

@@ -3,6 +3,7 @@ package imapd
 import (
 	"bufio"
 	"crypto/tls"
+	"encoding/base64"
 	"net"
 	"strings"
 	"testing"
@@ -147,17 +148,37 @@ func TestBadCommands(t *testing.T) {
 	c.closed()
 }
 
+// The limits on mistakes are the configuration's.
+func TestMistakesAllowed(t *testing.T) {
+	h := newHouse(t, func(c *Config) { c.MaxErrors, c.AuthAttempts = 3, 2 })
+	c := h.dial()
+	c.talk(`
+		C: a LOGIN alice wrong
+		S: a NO [AUTHENTICATIONFAILED] ~
+		C: b AUTHENTICATE PLAIN ` + base64.StdEncoding.EncodeToString([]byte("\x00alice\x00wrong")) + `
+		S: b NO [AUTHENTICATIONFAILED] ~
+		S: * BYE Too many failed logins
+	`)
+	c.closed()
+	c = h.login("")
+	for range 3 {
+		c.do("NOSUCH")
+	}
+	c.talk("S: * BYE Too many bad commands")
+	c.closed()
+}
+
 // Who also gives good commands may make mistakes for as long as he likes.
 func TestMistakesInARow(t *testing.T) {
 	h := newHouse(t)
 	c := h.login("")
-	for range 3 * maxBad {
+	for range 60 {
 		if _, tagged := c.do("NOSUCH"); !strings.HasPrefix(tagged, "BAD ") {
 			t.Fatal(tagged)
 		}
 		c.ok("NOOP")
 	}
-	for range maxBad {
+	for range 20 {
 		c.do("NOSUCH")
 	}
 	c.talk("S: * BYE Too many bad commands")

@@ -64,7 +64,7 @@ func (in *Intake) reserveHold(env *envelope.Envelope, size int64) (done func(), 
 // fitsHold reports whether one more message of size octets may be held for an
 // account. Under in.holding.mu.
 func (in *Intake) fitsHold(a id.Account, size int64) error {
-	most, coming, now := in.opt.HoldQuota, in.holding.by[a], in.opt.Queue.HeldFor(a)
+	most, coming, now := in.bounds.Load().HoldQuota, in.holding.by[a], in.opt.Queue.HeldFor(a)
 	switch {
 	case most.Messages > 0 && now.Messages+coming.Messages >= most.Messages:
 		return holdRefusal(fmt.Sprintf("%d of your messages are held already, send again when one has been released", most.Messages))

@@ -35,7 +35,7 @@ func TestHoldQuota(t *testing.T) {
 	alice, err := h.directory.Account(t.Context(), addr("alice@example.test"))
 	h.must(err)
 	text := "From: <alice@example.test>\r\n\r\n" + strings.Repeat("x", 2000) + "\r\n"
-	h.in.opt.HoldQuota = HoldQuota{Messages: 3, Octets: 5000}
+	h.in.SetBounds(Bounds{HoldQuota: HoldQuota{Messages: 3, Octets: 5000}})
 	mail := func(size int64, want string) {
 		t.Helper()
 		env := h.wish(alice.ID)
@@ -77,7 +77,7 @@ func TestHoldQuotaOfManyAtOnce(t *testing.T) {
 	h := newHouse(t, "alice@example.test")
 	alice, err := h.directory.Account(t.Context(), addr("alice@example.test"))
 	h.must(err)
-	h.in.opt.HoldQuota = HoldQuota{Messages: 5}
+	h.in.SetBounds(Bounds{HoldQuota: HoldQuota{Messages: 5}})
 	var work sync.WaitGroup
 	var mu sync.Mutex
 	refused := 0

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"posthouse/internal/blob/refs"
@@ -30,7 +31,7 @@ import (
 // taken to be in a loop (RFC 5321 section 6.3 asks for at least 100).
 const DefaultMaxHops = 100
 
-// Options of an Intake. All but HoldQuota, NoSoliciting, Space, Catch, MaxHops and Log are needed.
+// Options of an Intake. All but Bounds, Space, Catch, MaxHops and Log are needed.
 type Options struct {
 	DB        kv.Store
 	Counts    *refs.Counter
@@ -42,15 +43,20 @@ type Options struct {
 	Log       *slog.Logger
 	Hostname  string
 	MaxHops   int
-	// HoldQuota bounds what one account may have held until a time.
-	HoldQuota HoldQuota
-	// NoSoliciting are classes of solicitations that are refused (RFC 3865).
-	NoSoliciting []string
+	Bounds
 	// Space, when set, says at MAIL whether there is room for the message.
 	Space *space.Reserve
 	// Catch, when set, is where mail for elsewhere is filed instead of being
 	// sent: "posthouse dev" lets nothing out of the house.
 	Catch *Catch
+}
+
+// Bounds are what may change while mail comes in.
+type Bounds struct {
+	// HoldQuota bounds what one account may have held until a time.
+	HoldQuota HoldQuota
+	// NoSoliciting are classes of solicitations that are refused (RFC 3865).
+	NoSoliciting []string
 }
 
 // Catch is a mailbox that takes mail for elsewhere.
@@ -62,6 +68,7 @@ type Catch struct {
 // Intake takes messages in. Safe for concurrent use.
 type Intake struct {
 	opt     Options
+	bounds  atomic.Pointer[Bounds]
 	copies  copies
 	holding reservations
 }
@@ -74,8 +81,13 @@ func New(opt Options) *Intake {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Intake{opt: opt}
+	in := &Intake{opt: opt}
+	in.SetBounds(opt.Bounds)
+	return in
 }
+
+// SetBounds holds for messages that begin from now on.
+func (in *Intake) SetBounds(b Bounds) { in.bounds.Store(&b) }
 
 // Mail judges the reverse-path of env, whose Origin and Size are filled in, and
 // whether there is room for a message now.

@@ -17,7 +17,7 @@ func (in *Intake) unwanted(env *envelope.Envelope) error {
 	if env.Origin.Account != 0 || env.Origin.Door == inwardDoor {
 		return nil
 	}
-	found := smtp.MatchSolicit(env.Solicit, in.opt.NoSoliciting)
+	found := smtp.MatchSolicit(env.Solicit, in.bounds.Load().NoSoliciting)
 	if found == "" {
 		return nil
 	}

@@ -14,9 +14,10 @@ import (
 func TestNoSoliciting(t *testing.T) {
 	h := newHouse(t, "alice@example.test")
 	h.alias("postmaster@example.test", "alice@example.test")
-	h.in.opt.NoSoliciting = []string{"net.example:ADV", "net.example:x"}
+	unwanted := []string{"net.example:ADV", "net.example:x"}
+	h.in.SetBounds(Bounds{NoSoliciting: unwanted})
 	for _, mode := range []smtpd.Mode{smtpd.MX, smtpd.LMTP} {
-		c := h.call(mode, h.in.opt.NoSoliciting...)
+		c := h.call(mode, unwanted...)
 		for _, s := range []struct {
 			param, rcpt string
 			rcptCode    int
@@ -55,7 +56,7 @@ func TestNoSoliciting(t *testing.T) {
 // also when it was held.
 func TestSolicitingOfOurOwn(t *testing.T) {
 	h := newHouse(t, "alice@example.test")
-	h.in.opt.NoSoliciting = []string{"net.example:ADV"}
+	h.in.SetBounds(Bounds{NoSoliciting: []string{"net.example:ADV"}})
 	env := h.submission("alice@example.test", "far@far.example")
 	env.Solicit, env.HoldUntil = "b", h.clock.Now().Add(time.Hour)
 	h.must(h.in.Rcpt(t.Context(), env, env.Rcpts[0]))

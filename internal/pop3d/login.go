@@ -187,7 +187,7 @@ func (s *session) loggedIn(auth *sasl.Named, mech string, who sasl.Identity, err
 	default:
 		s.err("[SYS/TEMP] Cannot check the login now")
 	}
-	if s.attempts++; s.attempts >= s.srv.cfg.AuthAttempts {
+	if s.attempts++; s.attempts >= s.srv.limits.Load().AuthAttempts {
 		s.over = "logins"
 	}
 }

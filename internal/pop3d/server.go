@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"posthouse/internal/clock"
@@ -34,15 +35,26 @@ type Config struct {
 	TLS            *tls.Config // for STLS; nil: not offered
 	AllowPlaintext bool        // logins without TLS, for loopback clients only
 	SASL           sasl.Policy // what AUTH offers
+	Limits
+	// Trusted names clients that the limits on connections do not bind; nil: none.
+	Trusted  func(netip.Addr) bool
+	Log      *slog.Logger    // default: nothing is logged
+	Observer listen.Observer // default: nobody
+}
+
+// Limits bound what clients can take. Zero values mean the defaults given.
+type Limits struct {
 	// Gate bounds the connections; 0 is no bound. Who has logged in counts in all.
 	Gate         listen.GateLimits
 	MaxCommands  int // per session; default 100,000
 	MaxErrors    int // wrong commands, per session; default 20
 	AuthAttempts int // per session; default 5
-	// Trusted names clients that the limits on sessions do not bind; nil: none.
-	Trusted  func(netip.Addr) bool
-	Log      *slog.Logger    // default: nothing is logged
-	Observer listen.Observer // default: nobody
+}
+
+func (l *Limits) setDefaults() {
+	l.MaxCommands = cmp.Or(l.MaxCommands, 100000)
+	l.MaxErrors = cmp.Or(l.MaxErrors, 20)
+	l.AuthAttempts = cmp.Or(l.AuthAttempts, 5)
 }
 
 // Timeouts. RFC 1939 section 3 asks for at least ten minutes of patience; whoever
@@ -61,6 +73,7 @@ type Server struct {
 	backend Backend
 	ctx     context.Context // ends with Shutdown
 	cancel  context.CancelFunc
+	limits  atomic.Pointer[Limits]
 	gate    *listen.Gate
 
 	listeners *listen.Listeners
@@ -73,9 +86,7 @@ type Server struct {
 
 // New makes a Server.
 func New(cfg Config, b Backend) *Server {
-	cfg.MaxCommands = cmp.Or(cfg.MaxCommands, 100000)
-	cfg.MaxErrors = cmp.Or(cfg.MaxErrors, 20)
-	cfg.AuthAttempts = cmp.Or(cfg.AuthAttempts, 5)
+	cfg.Limits.setDefaults()
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -87,8 +98,16 @@ func New(cfg Config, b Backend) *Server {
 		gate:      listen.NewGate(cfg.Gate, cfg.Trusted, time.Now),
 		listeners: listen.NewListeners(cfg.Log, "pop3", clock.System{}), sessions: map[*session]struct{}{},
 	}
+	s.limits.Store(&cfg.Limits)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
+}
+
+// SetLimits bounds clients otherwise from now on. Nobody who is in has to leave.
+func (s *Server) SetLimits(l Limits) {
+	l.setDefaults()
+	s.gate.SetLimits(l.Gate, s.cfg.Trusted)
+	s.limits.Store(&l)
 }
 
 // Serve accepts connections until Shutdown, then returns nil. A *tls.Conn has

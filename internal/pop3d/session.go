@@ -194,7 +194,7 @@ func (s *session) giveBack() {
 
 // mistake answers a command that makes no sense; too many end the session.
 func (s *session) mistake(text string) {
-	if s.errors++; s.errors >= s.srv.cfg.MaxErrors {
+	if s.errors++; s.errors >= s.srv.limits.Load().MaxErrors {
 		text, s.over = text+"; too many errors", "errors"
 	}
 	s.err(text)
@@ -249,7 +249,7 @@ func lookup(verb string) (handler, bool) {
 func (s *session) command(line string) {
 	verb, arg, _ := strings.Cut(line, " ")
 	verb = strings.ToUpper(verb)
-	if s.commands++; s.commands > s.srv.cfg.MaxCommands {
+	if s.commands++; s.commands > s.srv.limits.Load().MaxCommands {
 		s.err("[SYS/TEMP] Too many commands, come again")
 		s.over = "commands"
 		return

@@ -419,7 +419,7 @@ func TestPatience(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				srv := New(Config{Hostname: "mx.example.test", AllowPlaintext: true, Gate: listen.GateLimits{Total: c.places}}, people{h.store})
+				srv := New(Config{Hostname: "mx.example.test", AllowPlaintext: true, Limits: Limits{Gate: listen.GateLimits{Total: c.places}}}, people{h.store})
 				l := oneConn{make(chan net.Conn)}
 				go srv.Serve(l)
 				server, cl := net.Pipe()

@@ -73,10 +73,8 @@ func certsKey(cfg *config.Config, err error) string {
 }
 
 func (s *Server) pop3Config() pop3d.Config {
-	l := &s.cfg.Limits
 	return pop3d.Config{
 		Hostname: s.cfg.Hostname, Version: s.opt.Version, TLS: s.logins.tls, AllowPlaintext: s.cfg.Auth.AllowPlaintext, SASL: s.saslPolicy(config.ProtocolPOP3),
-		Gate: s.gateLimits(), Observer: doorObserver{s.metrics}, MaxCommands: l.Commands, MaxErrors: l.Errors,
-		AuthAttempts: l.AuthAttempts, Trusted: s.trusted(), Log: s.log,
+		Limits: pop3Limits(&s.cfg.Limits), Observer: doorObserver{s.metrics}, Trusted: s.ground.trust.has, Log: s.log,
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"posthouse/internal/courier"
 	"posthouse/internal/dns"
 	"posthouse/internal/imapd"
-	"posthouse/internal/listen"
 	"posthouse/internal/pop3d"
 	"posthouse/internal/smtpd"
 	"posthouse/internal/status"
@@ -112,16 +111,21 @@ var smtpDoors = []struct {
 func (s *Server) newDoors() map[string]func(net.Listener) error {
 	e := &entrance{
 		ground: s.ground, intake: s.intake, tokens: s.logins.tokens, metrics: s.metrics,
-		greylist: s.greylist, trusted: s.trusted(),
+		greylist: s.greylist, trusted: s.ground.trust.has,
 	}
 	serve := make(map[string]func(net.Listener) error)
 	for _, d := range smtpDoors {
-		server := smtpd.New(s.smtpConfig(d.name, d.mode, d.implicit), smtpHandler{e})
+		server := smtpd.New(s.smtpConfig(s.cfg, d.name, d.mode, d.implicit), smtpHandler{e})
 		s.doors = append(s.doors, server)
+		s.relimit = append(s.relimit, func(cfg *config.Config) { server.Reconfigure(s.smtpConfig(cfg, d.name, d.mode, d.implicit)) })
 		serve[d.name] = server.Serve
 	}
 	imap, pop3 := imapd.New(s.imapConfig(), e), pop3d.New(s.pop3Config(), e)
 	s.doors = append(s.doors, imap, pop3)
+	s.relimit = append(s.relimit, func(cfg *config.Config) {
+		imap.SetLimits(imapLimits(&cfg.Limits))
+		pop3.SetLimits(pop3Limits(&cfg.Limits))
+	})
 	serve["imap"], serve["pop3"], serve["http"] = imap.Serve, pop3.Serve, s.http.Serve
 	withTLS := func(fn func(net.Listener) error) func(net.Listener) error {
 		return func(l net.Listener) error { return fn(tls.NewListener(l, s.logins.tls)) }
@@ -133,12 +137,11 @@ func (s *Server) newDoors() map[string]func(net.Listener) error {
 	return serve
 }
 
-func (s *Server) smtpConfig(name string, mode smtpd.Mode, implicit bool) smtpd.Config {
-	l := &s.cfg.Limits
-	hold := l.FutureRelease.Duration
-	if hold == 0 {
-		hold = -1 // never
-	}
+// smtpConfig is that of one door. What cfg says of limits and of SMTP may be newer
+// than the rest.
+func (s *Server) smtpConfig(cfg *config.Config, name string, mode smtpd.Mode, implicit bool) smtpd.Config {
+	limits := smtpLimits(&cfg.Limits)
+	limits.MessageSize = s.cfg.Limits.MessageSize.Bytes()
 	t := s.certs.TLS()
 	if mode == smtpd.Submission { // other servers' certificates are of no use to us
 		t = s.logins.tls
@@ -146,17 +149,10 @@ func (s *Server) smtpConfig(name string, mode smtpd.Mode, implicit bool) smtpd.C
 	return smtpd.Config{
 		Door: name, Mode: mode, Hostname: s.cfg.Hostname, TLS: t, ImplicitTLS: implicit,
 		AllowPlaintextAuth: s.cfg.Auth.AllowPlaintext, SASL: s.saslPolicy(config.ProtocolSMTP),
-		Newlines: newlines(s.cfg.SMTP.BareNewlines), NormaliseFrom: config.Prefixes(s.cfg.SMTP.NormaliseFrom),
-		GreetDelay: s.cfg.SMTP.GreetDelay.Duration, ErrorDelay: s.cfg.SMTP.ErrorDelay.Duration,
-		Desk: desk{s.ground.directory, s.queue}, XClient: config.Prefixes(s.cfg.SMTP.XClient), ETRN: s.cfg.SMTP.ETRN, NoSoliciting: s.cfg.SMTP.NoSoliciting,
-		Limits: smtpd.Limits{
-			MessageSize: l.MessageSize.Bytes(), Recipients: l.Recipients, Commands: l.Commands, Errors: l.Errors,
-			AuthAttempts: l.AuthAttempts, Messages: l.Messages, Connections: l.Connections, ConnectionsPerIP: l.ConnectionsPerAddress,
-			ConnectionsPerNetwork: l.ConnectionsPerNetwork, ConnectionRate: l.ConnectionRatePerAddress, NetworkRate: l.ConnectionRatePerNetwork,
-			Idle: l.IdleCommands, UnknownRcpts: l.UnknownRecipients,
-			FutureRelease: hold, DeliverBy: l.DeliverByMin.Duration,
-		},
-		Trusted: config.Prefixes(l.Trusted), Clock: s.ground.clock, Log: s.log, Observer: smtpObserver{doorObserver{s.metrics}},
+		Newlines: newlines(cfg.SMTP.BareNewlines), NormaliseFrom: config.Prefixes(cfg.SMTP.NormaliseFrom),
+		GreetDelay: cfg.SMTP.GreetDelay.Duration, ErrorDelay: cfg.SMTP.ErrorDelay.Duration,
+		Desk: desk{s.ground.directory, s.queue}, XClient: config.Prefixes(cfg.SMTP.XClient), ETRN: cfg.SMTP.ETRN, NoSoliciting: cfg.SMTP.NoSoliciting,
+		Limits: limits, Trusted: config.Prefixes(cfg.Limits.Trusted), Clock: s.ground.clock, Log: s.log, Observer: smtpObserver{doorObserver{s.metrics}},
 	}
 }
 
@@ -171,28 +167,10 @@ func newlines(key string) smtpd.Newlines {
 }
 
 func (s *Server) imapConfig() imapd.Config {
-	l := &s.cfg.Limits
 	return imapd.Config{
 		Hostname: s.cfg.Hostname, Version: s.opt.Version, TLS: s.logins.tls, AllowPlaintext: s.cfg.Auth.AllowPlaintext, SASL: s.saslPolicy(config.ProtocolIMAP),
-		MaxMessageSize: l.MessageSize.Bytes(), Gate: s.gateLimits(), Observer: doorObserver{s.metrics},
-		MaxPerAccount: l.ConnectionsPerAccount, Trusted: s.trusted(), Log: s.log, Clock: s.ground.clock,
-	}
-}
-
-// gateLimits bound the connections of each of the mailboxes' protocols.
-func (s *Server) gateLimits() listen.GateLimits {
-	l := &s.cfg.Limits
-	return listen.GateLimits{
-		Total: l.Connections, PerAddress: l.ConnectionsPerAddress, PerNetwork: l.ConnectionsPerNetwork,
-		AddressRate: l.ConnectionRatePerAddress, NetworkRate: l.ConnectionRatePerNetwork,
-	}
-}
-
-// trusted tells whether a client is in a trusted network.
-func (s *Server) trusted() func(netip.Addr) bool {
-	networks := config.Prefixes(s.cfg.Limits.Trusted)
-	return func(a netip.Addr) bool {
-		return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) })
+		MaxMessageSize: s.cfg.Limits.MessageSize.Bytes(), Limits: imapLimits(&s.cfg.Limits), Observer: doorObserver{s.metrics},
+		Trusted: s.ground.trust.has, Log: s.log, Clock: s.ground.clock,
 	}
 }
 

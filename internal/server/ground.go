@@ -67,6 +67,7 @@ func hasBodies(data string) bool {
 type ground struct {
 	cfg       *config.Config
 	log       *slog.Logger
+	trust     *trust
 	clock     clock.Clock
 	space     *space.Reserve
 	db        *pebble.Store
@@ -117,7 +118,7 @@ func openWhenFree(ctx context.Context, cfg *config.Config, log *slog.Logger, opt
 
 // openGround opens the store.
 func openGround(ctx context.Context, cfg *config.Config, log *slog.Logger, opt groundOptions) (_ *ground, err error) {
-	g := &ground{cfg: cfg, log: log, clock: clock.System{}}
+	g := &ground{cfg: cfg, log: log, trust: newTrust(cfg), clock: clock.System{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, g.close())
@@ -231,7 +232,7 @@ func (g *ground) openDomain(ctx context.Context, rebuild bool) error {
 	}
 	g.directory, err = directory.Open(ctx, g.db, directory.Options{
 		Clock: g.clock, HashMemory: g.cfg.Auth.HashMemory.Bytes(), CacheFor: g.cfg.Auth.CacheFor.Duration,
-		Trusted: config.Prefixes(g.cfg.Limits.Trusted), Bodies: g.bodies, Counts: g.counts,
+		Trusted: g.trust.has, Bodies: g.bodies, Counts: g.counts,
 		OnCreate: g.mailboxes.CreateTx,
 	})
 	if err != nil {

@@ -37,7 +37,7 @@ func houseUp(t *testing.T, extra string, people ...string) (*Server, map[string]
 	addrs := make(map[string]string)
 	listen := &cfg.Listen
 	doors := map[string]*[]string{
-		"smtp": &listen.SMTP, "submission": &listen.Submission, "submissions": &listen.Submissions, "lmtp": &listen.LMTP, "pop3": &listen.POP3,
+		"smtp": &listen.SMTP, "submission": &listen.Submission, "submissions": &listen.Submissions, "lmtp": &listen.LMTP, "pop3": &listen.POP3, "imap": &listen.IMAP,
 	}
 	ports := nettest.FreePorts(t, "127.0.0.1", len(doors))
 	for name, list := range doors {

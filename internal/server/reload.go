@@ -7,15 +7,24 @@ import (
 	"posthouse/internal/config"
 )
 
-// reloaded are the keys that Reload applies, and log.level, which is the caller's.
-var reloaded = []string{"log.level", "outbound.rules", "outbound.route", "outbound.tls"}
+// isReloaded reports whether Reload applies a key, or its caller: log.level.
+func isReloaded(key string) bool {
+	switch section, _, _ := strings.Cut(key, "."); section {
+	case "limits":
+		return key != "limits.message_size"
+	case "smtp":
+		return true
+	}
+	return slices.Contains([]string{"log.level", "outbound.rules", "outbound.route", "outbound.tls"}, key)
+}
 
 // Reload applies what can change while the house runs: the certificates, the rules
-// for replies, and the ways of mail with what is asked of their hosts. What cannot be
+// for replies, the ways of mail with what is asked of their hosts, and for sessions
+// that begin from now on limits and how SMTP is held to its protocol. What cannot be
 // read stays as it was. Everything else in cfg waits for a restart, and the log says
 // what.
 func (s *Server) Reload(cfg *config.Config) {
-	waits := slices.DeleteFunc(config.Changed(s.cfg, cfg), func(key string) bool { return slices.Contains(reloaded, key) })
+	waits := slices.DeleteFunc(config.Changed(s.cfg, cfg), isReloaded)
 	if len(waits) > 0 {
 		s.log.Warn("changes that wait for a restart", "keys", strings.Join(waits, " "))
 	}
@@ -24,7 +33,7 @@ func (s *Server) Reload(cfg *config.Config) {
 		name  string
 		apply func(*config.Config) error
 	}{
-		{"rules for replies", s.reloadRules}, {"routes", s.reloadRoutes},
+		{"limits", s.reloadLimits}, {"rules for replies", s.reloadRules}, {"routes", s.reloadRoutes},
 		{"certificates", func(*config.Config) error { return s.certs.Reload() }},
 	} {
 		if err := part.apply(cfg); err != nil {
@@ -35,6 +44,15 @@ func (s *Server) Reload(cfg *config.Config) {
 	if all {
 		s.log.Info("reloaded")
 	}
+}
+
+func (s *Server) reloadLimits(cfg *config.Config) error {
+	s.ground.trust.set(cfg)
+	s.intake.SetBounds(intakeBounds(cfg))
+	for _, set := range s.relimit {
+		set(cfg)
+	}
+	return nil
 }
 
 func (s *Server) reloadRules(cfg *config.Config) error {

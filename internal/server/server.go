@@ -74,6 +74,7 @@ type Server struct {
 	api      *admin.House
 	http     *httpd.Server
 	doors    []door
+	relimit  []func(*config.Config) // gives each its limits anew
 	binds    []*binding
 	ready    readiness
 
@@ -201,8 +202,7 @@ func (s *Server) openIntake(ctx context.Context) error {
 	opt := intake.Options{
 		DB: g.db, Counts: g.counts, Mailboxes: g.mailboxes, Directory: g.directory, Queue: s.queue,
 		Journal: g.journal, Clock: g.clock, Log: s.log, Hostname: s.cfg.Hostname, Space: g.space,
-		NoSoliciting: s.cfg.SMTP.NoSoliciting,
-		HoldQuota:    intake.HoldQuota{Messages: s.cfg.Limits.FutureReleaseMessages, Octets: s.cfg.Limits.FutureReleaseSize.Bytes()},
+		Bounds: intakeBounds(s.cfg),
 	}
 	if c := s.opt.Catch; c != nil {
 		addr, err := smtp.ParseAddress(c.Address)

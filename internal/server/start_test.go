@@ -64,8 +64,8 @@ func TestReloadNamesWhatWaits(t *testing.T) {
 	if got := reload("[listen]\nsmtp = []\n[log]\nlevel = \"warn\"\n"); strings.Contains(got, "wait") || !strings.Contains(got, "reloaded") {
 		t.Errorf("what could be reloaded: %s", got)
 	}
-	more := "[limits]\nrecipients = 500\ntrusted = [\"10.0.0.0/8\"]\n[[outbound.route]]\nmatch = \"*\"\nvia = \"smtp://127.0.0.1:26\"\n"
-	if got := reload(more); !strings.Contains(got, "keys=\"limits.recipients limits.trusted\"") {
+	more := "[limits]\nmessage_size = \"9M\"\nrecipients = 500\ntrusted = [\"10.0.0.0/8\"]\n[smtp]\netrn = [\"a.test\"]\n[store]\ncache = \"9M\"\n[[outbound.route]]\nmatch = \"*\"\nvia = \"smtp://127.0.0.1:26\"\n"
+	if got := reload(more); !strings.Contains(got, "keys=\"limits.message_size store.cache\"") {
 		t.Errorf("what could not: %s", got)
 	}
 	if err := s.Stop(); err != nil {
