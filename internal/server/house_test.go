@@ -83,8 +83,8 @@ type peer struct {
 	in   *bufio.Reader
 }
 
-// dial connects, in TLS from the start when implicit, and takes the greeting.
-func dial(t *testing.T, addr string, implicit bool) *peer {
+// connect makes a connection that lasts for the test, or two minutes.
+func connect(t *testing.T, addr string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -92,6 +92,13 @@ func dial(t *testing.T, addr string, implicit bool) *peer {
 	}
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(2 * time.Minute))
+	return conn
+}
+
+// dial connects, in TLS from the start when implicit, and takes the greeting.
+func dial(t *testing.T, addr string, implicit bool) *peer {
+	t.Helper()
+	conn := connect(t, addr)
 	p := &peer{t: t, conn: conn, in: bufio.NewReader(conn)}
 	if implicit {
 		p.tls()
@@ -103,13 +110,7 @@ func dial(t *testing.T, addr string, implicit bool) *peer {
 // firstMail is the oldest message in an account's INBOX, over POP3.
 func firstMail(t *testing.T, addr, account string) string {
 	t.Helper()
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(2 * time.Minute))
-	c := textproto.NewConn(conn)
+	c := textproto.NewConn(connect(t, addr))
 	for _, say := range []string{"", "USER " + account, "PASS posthouse", "RETR 1"} {
 		if say != "" {
 			if err := c.PrintfLine("%s", say); err != nil {

@@ -3,10 +3,8 @@ package server
 import (
 	"bufio"
 	"io"
-	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"posthouse/internal/config"
 )
@@ -40,13 +38,7 @@ func TestReloadLimits(t *testing.T) {
 	s.Reload(trusting)
 	for door, greeting := range map[string]string{"smtp": "220 ", "imap": "* OK ", "pop3": "+OK "} {
 		for range 3 {
-			conn, err := net.Dial("tcp", addrs[door])
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			conn.SetDeadline(time.Now().Add(2 * time.Minute))
-			if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.HasPrefix(line, greeting) {
+			if line, err := bufio.NewReader(connect(t, addrs[door])).ReadString('\n'); err != nil || !strings.HasPrefix(line, greeting) {
 				t.Errorf("%s: %q %v", door, line, err)
 			}
 		}
@@ -56,12 +48,7 @@ func TestReloadLimits(t *testing.T) {
 // heard checks that a client that says something hears a line, and then the end.
 func heard(t *testing.T, addr, say, want string) {
 	t.Helper()
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(2 * time.Minute))
+	conn := connect(t, addr)
 	if _, err := io.WriteString(conn, say); err != nil {
 		t.Fatal(err)
 	}
