@@ -55,10 +55,11 @@ type Gate struct {
 	addressPace *pace
 	networkPace *pace
 
-	told   map[Verdict]time.Time // when each was last in the log
-	untold map[Verdict]int       // how often since
-	open   int
-	count  map[netip.Prefix]int // of addresses and networks, whose lengths differ
+	told    map[Verdict]time.Time // when each was last in the log
+	untold  map[Verdict]int       // how often since
+	open    int
+	parting int                  // see Part
+	count   map[netip.Prefix]int // of addresses and networks, whose lengths differ
 }
 
 // NewGate makes a gate that tells the time by now. Clients that trusted (which
@@ -91,14 +92,14 @@ func (g *Gate) SetLimits(limits GateLimits, trusted func(netip.Addr) bool) {
 
 // Pass is the place of one client that was let in.
 type Pass struct {
-	gate             *Gate
-	address, network netip.Prefix
-	known, left      bool // guarded by the gate's mu
+	gate                 *Gate
+	address, network     netip.Prefix
+	known, left, parting bool // guarded by the gate's mu
 }
 
 // Enter counts a client in. For Welcome there is a pass, and the caller must call
-// its Leave when the connection is over; otherwise it says so in its protocol's
-// words and closes.
+// its Leave before it closes the connection and tells anybody; otherwise it says
+// so in its protocol's words and closes.
 func (g *Gate) Enter(a netip.Addr) (*Pass, Verdict) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -147,6 +148,29 @@ func (p *Pass) Known() {
 	g.networkPace.giveBack(p.network)
 }
 
+// MaxParting is how many clients at a time are counted out before they have heard
+// the last words.
+const MaxParting = 256
+
+// Part counts the client out before it hears the last words, so that it finds its
+// place free when it comes again at once. Leave is still to be called. As a client
+// may take its time over the last words, above MaxParting those who part keep
+// their places until they leave.
+func (p *Pass) Part() {
+	if p == nil {
+		return
+	}
+	g := p.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p.left || g.parting >= MaxParting {
+		return
+	}
+	p.parting = true
+	g.parting++
+	g.countOut(p)
+}
+
 // Leave counts the client out; only the first call does anything.
 func (p *Pass) Leave() {
 	if p == nil {
@@ -155,6 +179,15 @@ func (p *Pass) Leave() {
 	g := p.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if p.parting {
+		p.parting = false
+		g.parting--
+	}
+	g.countOut(p)
+}
+
+// countOut gives a place back, once.
+func (g *Gate) countOut(p *Pass) {
 	if p.left {
 		return
 	}

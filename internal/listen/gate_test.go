@@ -137,6 +137,41 @@ func TestGateKnown(t *testing.T) {
 	trusted.Leave()
 }
 
+// Who parts is counted out at once, and leaves later; but those who are on their
+// way out are not without number.
+func TestGatePart(t *testing.T) {
+	g, _ := newGate(t, GateLimits{Total: MaxParting + 1, PerAddress: 1})
+	var parted []*Pass
+	for range MaxParting {
+		p := g.pass("192.0.2.1", Welcome)
+		g.enter("192.0.2.1", TooManyFromYou)
+		p.Part()
+		p.Part() // once is enough
+		parted = append(parted, p)
+	}
+	last := g.pass("192.0.2.1", Welcome)
+	last.Part()
+	g.enter("192.0.2.1", TooManyFromYou) // it keeps its place until it leaves
+	last.Leave()
+	next := g.pass("192.0.2.1", Welcome)
+	parted[0].Leave()
+	parted[0].Leave() // once is enough
+	parted[0].Part()  // too late
+	next.Part()
+	known := g.pass("192.0.2.1", Welcome)
+	known.Known()
+	known.Leave()
+	for _, p := range append(parted, next) {
+		p.Leave()
+	}
+	if g.open != 0 || g.parting != 0 || len(g.count) != 0 {
+		t.Errorf("%d are in, %d are parting, counted %v", g.open, g.parting, g.count)
+	}
+	trusted := g.pass("127.0.0.1", Welcome)
+	trusted.Part()
+	trusted.Leave()
+}
+
 // However often people log in from an address, strangers there have the same
 // pace.
 func TestGateKnownRates(t *testing.T) {

@@ -30,6 +30,7 @@ func (s *Server) turnAway(ses *session, v listen.Verdict) {
 		return
 	}
 	defer done()
+	defer s.end(ses) // before the slot is another's
 	const patience = 5 * time.Second
 	ses.conn.ReadTimeout, ses.conn.WriteTimeout = patience, patience
 	if ses.cfg.ImplicitTLS && ses.conn.StartTLS(ses.cfg.TLS) != nil {

@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -238,8 +239,26 @@ func certificate(t testing.TB) (server, client *tls.Config) {
 	return server, &tls.Config{InsecureSkipVerify: true}
 }
 
+// patience is how long a test waits for what must come, however slow the machine.
+const patience = 10 * time.Minute
+
+// patient are Timeouts of a server that waits as long for its client.
+var patient = Timeouts{
+	Command: patience, Crowded: patience, Data: patience, Message: time.Hour, Write: patience, Handshake: patience, BareEnd: patience,
+}
+
 // serve starts a server on a loopback port and stops it after the test.
 func serve(t testing.TB, cfg Config, h Handler) (*Server, string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serveOn(t, l, cfg, h), l.Addr().String()
+}
+
+// serveOn starts a server on l and stops it after the test.
+func serveOn(t testing.TB, l net.Listener, cfg Config, h Handler) *Server {
 	t.Helper()
 	if cfg.Hostname == "" {
 		cfg.Hostname = "mx.example.test"
@@ -247,22 +266,23 @@ func serve(t testing.TB, cfg Config, h Handler) (*Server, string) {
 	if cfg.Door == "" {
 		cfg.Door = "smtp"
 	}
-	s := New(cfg, h)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	if cfg.Timeouts == (Timeouts{}) {
+		cfg.Timeouts = patient
 	}
+	s := New(cfg, h)
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		s.Shutdown(ctx)
+		if err := s.Shutdown(ctx); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
 		if err := <-done; err != ErrServerClosed {
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	return s, l.Addr().String()
+	return s
 }
 
 // peer is a scripted client.
@@ -273,7 +293,7 @@ type peer struct {
 }
 
 func newPeer(t testing.TB, conn net.Conn) *peer {
-	conn.SetDeadline(time.Now().Add(2 * time.Minute))
+	conn.SetDeadline(time.Now().Add(patience))
 	return &peer{t: t, conn: conn, in: bufio.NewReader(conn)}
 }
 
@@ -357,7 +377,7 @@ func (p *peer) do(command, prefix string) string {
 // closed checks that the server has hung up.
 func (p *peer) closed() {
 	p.t.Helper()
-	if rest, err := io.ReadAll(p.in); len(rest) > 0 || errors.Is(err, context.DeadlineExceeded) {
+	if rest, err := io.ReadAll(p.in); len(rest) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
 		p.t.Fatalf("connection goes on: %q, %v", rest, err)
 	}
 }

@@ -183,7 +183,9 @@ func (s *session) readContent(in *inflow, p []byte) (int, error) {
 	}
 	s.conn.ReadTimeout, s.conn.ReadBy = s.cfg.Timeouts.Data, in.due(&s.cfg.Timeouts)
 	if in.bare {
-		s.conn.ReadTimeout = min(s.conn.ReadTimeout, bareWait)
+		// Who takes <LF>.<LF> for an end waits for us, and is to learn soon why there
+		// is no answer.
+		s.conn.ReadTimeout = min(s.conn.ReadTimeout, s.cfg.Timeouts.BareEnd)
 	}
 	n, err := s.conn.Reader().Read(p)
 	s.conn.ReadTimeout, s.conn.ReadBy = s.cfg.Timeouts.Command, time.Time{}
@@ -213,10 +215,6 @@ func (s *session) contentLost(in *inflow, err error) {
 	s.refuse(why, "content")
 	s.over = "endless message"
 }
-
-// bareWait is how long a client with bare line ends is waited for: one that takes
-// <LF>.<LF> for an end waits for us, and is to learn why there is no answer.
-const bareWait = 10 * time.Second
 
 // conclude commits a message and answers for it.
 func (s *session) conclude(in *inflow) {

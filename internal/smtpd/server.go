@@ -106,16 +106,19 @@ func (s *Server) run(ses *session) {
 		s.turnAway(ses, verdict)
 		return
 	}
+	ses.pass = pass
 	defer pass.Leave()
 	ses.cfg.Observer.Opened(ses.cfg.Door)
 	ses.serve()
 }
 
+// end takes a session off the books and closes its connection, in this order: who
+// sees it closed may count on it. A second call does nothing.
 func (s *Server) end(ses *session) {
-	ses.raw.Close()
 	s.mu.Lock()
 	delete(s.sessions, ses)
 	s.mu.Unlock()
+	ses.raw.Close()
 }
 
 // Shutdown stops accepting, tells idle clients 421 and lets the others finish

@@ -13,6 +13,7 @@ import (
 
 	"posthouse/internal/envelope"
 	"posthouse/internal/id"
+	"posthouse/internal/listen"
 	"posthouse/internal/sasl"
 	"posthouse/internal/smtp"
 	"posthouse/internal/status"
@@ -26,6 +27,7 @@ type session struct {
 	raw  net.Conn // as accepted
 	conn *wire.Conn
 	log  *slog.Logger
+	pass *listen.Pass // its place at the gate
 
 	id       id.ID
 	began    time.Time
@@ -133,18 +135,27 @@ func (s *session) serve() {
 			s.slowDown()
 		}
 	}
+	s.pass.Part()
 	s.conn.Flush() // the client may be gone
 }
 
+// finish hangs up, and then tells who wants to know: by then the client's place is
+// free, for it may come again at once.
 func (s *session) finish() {
 	s.reset()
+	polite := false
 	switch s.over {
 	case "closed", "handshake":
 	case "quit", "timeout", "shutdown":
-		s.conn.Close() // says goodbye in TLS
+		polite = true
 	default:
 		s.conn.Linger()
 	}
+	s.pass.Leave()
+	if polite {
+		s.conn.Close() // says goodbye in TLS
+	}
+	s.srv.end(s)
 	s.sum.Duration = s.cfg.Clock.Now().Sub(s.began)
 	s.sum.End = s.over
 	s.log.Log(s.srv.ctx, s.level(), "session", "helo", s.helo, "login", s.who.Login, "tls", tlsName(s.conn.TLS()),
