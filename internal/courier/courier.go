@@ -87,6 +87,7 @@ type Timeouts struct {
 	DataInit  time.Duration // DATA: 2 minutes
 	DataBlock time.Duration // each write of content: 3 minutes
 	DataDone  time.Duration // the final reply: 10 minutes
+	LastWords time.Duration // of a server that hung up on content; default 2 s
 	Quit      time.Duration // default 5 s; nobody waits for it
 	TLS       time.Duration // the handshake; default 1 minute
 }
@@ -189,6 +190,7 @@ func (o *Options) setDefaults() {
 	dur(&o.Timeouts.DataInit, 2*time.Minute)
 	dur(&o.Timeouts.DataBlock, 3*time.Minute)
 	dur(&o.Timeouts.DataDone, 10*time.Minute)
+	dur(&o.Timeouts.LastWords, 2*time.Second)
 	dur(&o.Timeouts.Quit, 5*time.Second)
 	dur(&o.Timeouts.TLS, time.Minute)
 	if o.Dialer == nil {

@@ -66,13 +66,12 @@ func (c *Courier) Deliver(ctx context.Context, t *Transfer) []Outcome {
 // run finds connections, as long as calling lasts, until every recipient is decided
 // or nothing is left to try.
 func (d *delivery) run(ctx, calling context.Context) {
-	began := time.Now()
-	s, err := d.c.pool.acquire(calling, d.claim)
+	s, waited, err := d.c.pool.acquire(calling, d.claim)
 	if err != nil {
 		d.last = &failure{outcome: FromError(status.New(451, 3, 2, "Stopped while waiting for a connection"))}
 		return
 	}
-	if waited := time.Since(began); waited > time.Millisecond {
+	if waited > 0 {
 		d.steps = append(d.steps, journal.Step{Name: "wait", Took: waited})
 	}
 	if s != nil {

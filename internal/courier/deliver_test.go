@@ -12,6 +12,7 @@ import (
 
 	"posthouse/internal/classify"
 	"posthouse/internal/dns"
+	"posthouse/internal/nettest"
 	"posthouse/internal/smtp"
 )
 
@@ -152,10 +153,10 @@ func TestHangUpInData(t *testing.T) {
 }
 
 func Test421ThenTheNextHost(t *testing.T) {
-	p := newPeer(t, "127.0.0.1:0", "PIPELINING")
+	p, q := newPeers(t, "PIPELINING")
 	p.answers["MAIL"] = "421 4.3.2 too busy"
 	p.start()
-	q := newPeer(t, fmt.Sprintf("127.0.0.2:%d", p.addr().Port()), "PIPELINING").start()
+	q.start()
 	c := newCourier(t, p, func(o *Options) {
 		o.Resolver = &fakeDNS{
 			mx: map[string][]dns.MX{"example.net": {{Preference: 20, Host: "second"}, {Preference: 10, Host: "first"}}},
@@ -222,9 +223,7 @@ func (f dialFunc) DialContext(ctx context.Context, network, addr string) (net.Co
 }
 
 func TestAllHostsDead(t *testing.T) {
-	p := newPeer(t, "127.0.0.1:0")
-	c := newCourier(t, p)
-	p.ln.Close()
+	c := newCourier(t, &peer{at: netip.MustParseAddrPort(nettest.Nobody(t, "127.0.0.1:0"))})
 	for range 2 {
 		outs := send(t, c, hello, "a@example.net")
 		if !outs[0].Temporary() || outs[0].Enhanced.String() != "4.4.1" || !strings.Contains(outs[0].Text, "refused") ||
@@ -240,7 +239,7 @@ func TestSlowPeer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	c := newCourier(t, &peer{ln: ln}, func(o *Options) { o.Timeouts.Greeting = 20 * time.Millisecond })
+	c := newCourier(t, peerOn(t, ln), func(o *Options) { o.Timeouts.Greeting = 20 * time.Millisecond })
 	outs := send(t, c, hello, "a@example.net") // accepted by the system, greeted by nobody
 	if !outs[0].Temporary() || !strings.Contains(outs[0].Text, "timed out") {
 		t.Errorf("%+v", outs[0])
@@ -253,7 +252,7 @@ func TestCancel(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	c := newCourier(t, &peer{ln: ln})
+	c := newCourier(t, peerOn(t, ln))
 	route, _ := c.Resolve(t.Context(), "example.net")
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan []Outcome)
@@ -387,11 +386,11 @@ func TestLimitPerSite(t *testing.T) {
 }
 
 func TestTotalLimitEvictsTheIdle(t *testing.T) {
-	p := newPeer(t, "127.0.0.1:0", "PIPELINING").start()
-	q := newPeer(t, fmt.Sprintf("127.0.0.2:%d", p.addr().Port()), "PIPELINING").start()
+	p, q := newPeers(t, "PIPELINING")
+	p.start()
+	q.start()
 	c := newCourier(t, p, func(o *Options) {
 		o.Total = 1
-		o.Idle = time.Hour
 		o.Resolver = &fakeDNS{ip: map[string][]netip.Addr{"one.net": {p.addr().Addr()}, "two.net": {q.addr().Addr()}}}
 	})
 	for range 3 {

@@ -1,8 +1,6 @@
 package courier
 
 import (
-	"time"
-
 	"posthouse/internal/classify"
 	"posthouse/internal/smtp"
 	"posthouse/internal/status"
@@ -26,7 +24,7 @@ func (x *transaction) write(b []byte) bool {
 	if err == nil {
 		return true
 	}
-	x.s.w.ReadTimeout = lastWords
+	x.s.w.ReadTimeout = x.c.opt.Timeouts.LastWords
 	if reply, rerr := smtp.ReadReply(x.s.w); rerr == nil && reply.Code >= 400 {
 		x.replies++
 		x.breakOff(x.s.refused(reply))
@@ -35,9 +33,6 @@ func (x *transaction) write(b []byte) bool {
 	x.lost(err)
 	return false
 }
-
-// lastWords is how long a reply is waited for after a failed write.
-const lastWords = 2 * time.Second
 
 // read reads the reply of a stage. A 421 ends the connection (RFC 5321 section
 // 3.8), and so does a positive one that cannot be meant as the answer: after it

@@ -1,15 +1,17 @@
 package courier
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"posthouse/internal/classify"
 	"posthouse/internal/dns"
+	"posthouse/internal/nettest"
 )
 
 // manners are the ways to send a message.
@@ -126,7 +128,7 @@ func expect(stage classify.Stage, f flaw, pipelined, chunked bool) expected {
 // courierTo sends mail for example.net to a flawed peer.
 func courierTo(t *testing.T, p *flawedPeer) *Courier {
 	c := New(Options{
-		Hostname: "us.example.test", Port: p.addr().Port(), Timeouts: Timeouts{Quit: time.Second}, Dialer: dialFunc(p.dial),
+		Hostname: "us.example.test", Port: p.addr().Port(), Timeouts: patient, Dialer: dialFunc(p.dial),
 		Resolver: &fakeDNS{
 			mx: map[string][]dns.MX{"example.net": {{Preference: 10, Host: "mx.example.net"}}},
 			ip: map[string][]netip.Addr{"mx.example.net": {p.addr().Addr()}},
@@ -156,10 +158,21 @@ func TestTemporaryThenPermanent(t *testing.T) {
 	}
 }
 
+// endlessBody is longer than what any system holds for a server that does not read.
+type endlessBody struct{}
+
+func (endlessBody) ReadAt(p []byte, at int64) (int, error) {
+	const line = "a line\r\n"
+	for i := range p {
+		p[i] = line[(at+int64(i))%int64(len(line))]
+	}
+	return len(p), nil
+}
+
 // A server that has enough in the middle of the content may say why before it
 // hangs up; one that reads no more is given up in time.
 func TestFailureInContent(t *testing.T) {
-	big := strings.Repeat("a line of the content\r\n", 1<<19)
+	const stalls = "it reads no more"
 	for words, want := range map[string]struct {
 		code  int
 		class classify.Class
@@ -167,20 +180,27 @@ func TestFailureInContent(t *testing.T) {
 		"552 5.3.4 enough\r\n":     {552, classify.MessageTooBig},
 		"421 4.3.2 going down\r\n": {421, classify.System},
 		"":                         {451, classify.NetworkFailure},
-		"stall":                    {451, classify.NetworkFailure},
+		stalls:                     {451, classify.NetworkFailure},
 	} {
 		t.Run(strings.TrimSpace(words), func(t *testing.T) {
 			t.Parallel()
 			p := newPeer(t, "127.0.0.1:0", "PIPELINING")
 			p.lastWords = words
-			p.hangData = true
+			p.hangData = words != stalls
 			p.start()
-			c := newCourier(t, p, func(o *Options) {
-				if words == "stall" {
-					o.Timeouts.DataBlock = 200 * time.Millisecond
-				}
-			})
-			o := send(t, c, big, "a@example.net")[0]
+			c := newCourier(t, p)
+			if words == stalls {
+				c.opt.Dialer = dialFunc(func(ctx context.Context, network, addr string) (net.Conn, error) {
+					nc, err := new(net.Dialer).DialContext(ctx, network, addr)
+					return nettest.Stall(nc, 100_000), err
+				})
+			}
+			route, err := c.Resolve(t.Context(), "example.net")
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := &Transfer{Rcpts: rcpts("a@example.net"), Route: route, Body: endlessBody{}, Size: 1 << 40}
+			o := c.Deliver(t.Context(), x)[0]
 			if o.Code != want.code || o.Class != want.class || o.Stage != classify.StageEndOfData || o.Uncertain {
 				t.Errorf("%+v", o)
 			}

@@ -29,6 +29,7 @@ import (
 type peer struct {
 	t  *testing.T
 	ln net.Listener
+	at netip.AddrPort
 
 	ext       []string          // offered in EHLO
 	greeting  string            // default "220 peer"
@@ -38,7 +39,7 @@ type peer struct {
 	badTLS    bool               // answers STARTTLS with 220 and then garbage
 	onData    func(n int) string // the reply after content; "" is 250
 	hangData  bool               // hangs up in the middle of the content
-	lastWords string             // with hangData: said before, or "stall": it does not hang up
+	lastWords string             // with hangData: said before
 	judge     func(*got) string  // the reply to a message by what it is; "" asks onData
 
 	mu       sync.Mutex
@@ -63,8 +64,28 @@ func newPeer(t *testing.T, addr string, ext ...string) *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &peer{t: t, ln: ln, ext: ext, answers: map[string]string{}, live: map[net.Conn]bool{}}
+	return peerOn(t, ln, ext...)
 }
+
+func peerOn(t *testing.T, ln net.Listener, ext ...string) *peer {
+	return &peer{t: t, ln: ln, at: netip.MustParseAddrPort(ln.Addr().String()), ext: ext, answers: map[string]string{}, live: map[net.Conn]bool{}}
+}
+
+// newPeers are two at one port of two addresses.
+func newPeers(t *testing.T, ext ...string) (p, q *peer) {
+	t.Helper()
+	for {
+		p = newPeer(t, "127.0.0.1:0", ext...)
+		ln, err := net.Listen("tcp", beside(p))
+		if err == nil {
+			return p, peerOn(t, ln, ext...)
+		}
+		p.ln.Close() // the other one is taken
+	}
+}
+
+// beside is the port of p at another address.
+func beside(p *peer) string { return fmt.Sprintf("127.0.0.2:%d", p.addr().Port()) }
 
 func (p *peer) start() *peer {
 	p.wg.Add(1)
@@ -104,7 +125,7 @@ func (p *peer) stop() {
 	p.wg.Wait()
 }
 
-func (p *peer) addr() netip.AddrPort { return netip.MustParseAddrPort(p.ln.Addr().String()) }
+func (p *peer) addr() netip.AddrPort { return p.at }
 
 func (p *peer) serve(c net.Conn) {
 	r := bufio.NewReader(c)
@@ -188,6 +209,7 @@ func (p *peer) serve(c net.Conn) {
 			w.Flush()
 			if p.badTLS {
 				io.WriteString(c, "this is no handshake\r\n")
+				io.Copy(io.Discard, r) // closed over unread input it would be reset
 				return
 			}
 			tc := tls.Server(c, p.tls)
@@ -223,9 +245,6 @@ func (p *peer) serve(c net.Conn) {
 			w.Flush()
 			if p.hangData {
 				r.ReadString('\n')
-				if p.lastWords == "stall" {
-					<-p.t.Context().Done()
-				}
 				io.WriteString(c, p.lastWords)
 				c.(*net.TCPConn).CloseWrite()
 				io.CopyN(io.Discard, r, 1<<20)
@@ -332,7 +351,7 @@ func (d *fakeDNS) LookupMX(_ context.Context, name string) ([]dns.MX, dns.Answer
 		return nil, dns.Answer{}, dns.ErrTemporary
 	}
 	if mx := d.mx[name]; mx != nil {
-		return mx, dns.Answer{TTL: time.Minute}, nil
+		return mx, dns.Answer{TTL: time.Hour}, nil
 	}
 	return nil, dns.Answer{}, fmt.Errorf("%w: %s", dns.ErrNotFound, name)
 }
@@ -342,7 +361,7 @@ func (d *fakeDNS) LookupIP(_ context.Context, name string) ([]netip.Addr, dns.An
 		return nil, dns.Answer{}, dns.ErrTemporary
 	}
 	if ip := d.ip[name]; ip != nil {
-		return ip, dns.Answer{TTL: time.Minute}, nil
+		return ip, dns.Answer{TTL: time.Hour}, nil
 	}
 	return nil, dns.Answer{}, dns.ErrNotFound
 }
@@ -381,10 +400,11 @@ func selfSigned(t *testing.T) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 }
 
-// newCourier sends mail for example.net to the peer by MX, unless opt says else.
+// newCourier sends mail for example.net to the peer by MX, unless opt says else. It
+// is patient: no test waits for it, and none is to fail on a machine that is slow.
 func newCourier(t *testing.T, p *peer, change ...func(*Options)) *Courier {
 	t.Helper()
-	opt := Options{Hostname: "us.example.test", Timeouts: Timeouts{Quit: time.Second}}
+	opt := Options{Hostname: "us.example.test", Idle: time.Hour, DeadHost: time.Hour, Timeouts: patient}
 	if p != nil {
 		opt.Port = p.addr().Port()
 		opt.Resolver = &fakeDNS{
@@ -398,6 +418,11 @@ func newCourier(t *testing.T, p *peer, change ...func(*Options)) *Courier {
 	c := New(opt)
 	t.Cleanup(c.Close)
 	return c
+}
+
+var patient = Timeouts{
+	Connect: time.Hour, Greeting: time.Hour, Mail: time.Hour, DataInit: time.Hour, DataBlock: time.Hour, DataDone: time.Hour,
+	LastWords: time.Hour, Quit: time.Hour, TLS: time.Hour,
 }
 
 func rcpts(list ...string) []envelope.Rcpt {

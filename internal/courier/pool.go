@@ -56,29 +56,31 @@ func (p *pool) init(opt *Options) {
 }
 
 // acquire gives an idle connection to the site, or nil: leave to make one. The
-// caller hands it back with release, or ends it (or the leave) with drop.
-func (p *pool) acquire(ctx context.Context, cl *claim) (*conn, error) {
+// caller hands it back with release, or ends it (or the leave) with drop. waited
+// is how long it stood in line; 0 if it did not have to.
+func (p *pool) acquire(ctx context.Context, cl *claim) (c *conn, waited time.Duration, err error) {
 	p.mu.Lock()
 	c, ok := p.take(cl)
 	if ok || p.closed {
 		closed := p.closed
 		p.mu.Unlock()
 		if closed {
-			return nil, errPoolClosed
+			return nil, 0, errPoolClosed
 		}
-		return c, nil
+		return c, 0, nil
 	}
+	began := time.Now()
 	w := &waiter{claim: cl, turn: make(chan *conn, 1)}
 	p.waiters = append(p.waiters, w)
 	p.mu.Unlock()
 	select {
 	case c, open := <-w.turn:
 		if !open {
-			return nil, errPoolClosed
+			return nil, 0, errPoolClosed
 		}
-		return c, nil
+		return c, time.Since(began), nil
 	case <-ctx.Done():
-		return nil, p.leave(ctx, w)
+		return nil, 0, p.leave(ctx, w)
 	}
 }
 

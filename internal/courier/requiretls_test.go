@@ -63,15 +63,17 @@ func TestRequireTLS(t *testing.T) {
 // TestRequireTLSTriesEveryHost finds the one host that will do.
 func TestRequireTLSTriesEveryHost(t *testing.T) {
 	s := newSecured(t)
-	old := newPeer(t, "127.0.0.2:"+s.port(), "PIPELINING")
-	old.tls = s.peer.tls
-	old.start()
+	newer, old := newPeers(t, "PIPELINING")
+	newer.ext = s.peer.ext
+	s.peer.ln.Close()
+	s.peer = newer
 	s.dns.Change(func(r *nettest.Records) {
 		r.MX["example.net"] = []dns.MX{{Preference: 5, Host: "old.example.net"}, {Preference: 10, Host: stsHost}}
 		r.A["old.example.net"] = []string{"127.0.0.2"}
 	})
 	s.show(s.root.Issue(t, nettest.Leaf{Names: []string{stsHost, "old.example.net"}}))
 	old.tls = s.peer.tls
+	old.start()
 	o := transfer(t, s.courier(), &Transfer{RequireTLS: true, Rcpts: rcpts("a@example.net")}, hello)[0]
 	if !o.Sent() || o.Host != stsHost || !strings.HasSuffix(old.commands(), "QUIT") {
 		t.Errorf("%+v\n%s", o, old.commands())

@@ -86,7 +86,7 @@ func (c *Courier) Resolve(ctx context.Context, domain string) (*Route, error) {
 		} else if err != nil {
 			continue // the rules are others now
 		}
-		r.Took = time.Since(began)
+		r.Took = max(time.Since(began), 1) // however coarse the clock
 		if r.forbidden() {
 			ttl = 0 // it may be different soon
 		}

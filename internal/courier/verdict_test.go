@@ -1,7 +1,8 @@
 package courier
 
 import (
-	"fmt"
+	"context"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"posthouse/internal/classify"
 	"posthouse/internal/dns"
+	"posthouse/internal/nettest"
 )
 
 // An outcome carries what the reply means and at which stage it came.
@@ -71,10 +73,10 @@ func TestElsewhere(t *testing.T) {
 		{"RCPT", "550 5.1.1 no such user", false},
 		{"MAIL", "421 4.7.0 too many messages from you, slow down", false},
 	} {
-		p := newPeer(t, "127.0.0.1:0", "PIPELINING")
+		p, q := newPeers(t, "PIPELINING")
 		p.answers[tt.command] = tt.reply
 		p.start()
-		q := newPeer(t, fmt.Sprintf("127.0.0.2:%d", p.addr().Port()), "PIPELINING").start()
+		q.start()
 		c := twoHosts(t, p, q)
 		for range 2 { // over a new connection, and over one that was kept
 			o := send(t, c, hello, "a@example.net")[0]
@@ -91,10 +93,10 @@ func TestElsewhereAfterTheGreeting(t *testing.T) {
 		"554 5.7.1 go away": true, "421 4.3.2 shutting down": true, "521 no mail here": true,
 		"421 4.7.0 too many connections from your address": false, "421 4.7.0 [TSS04] temporarily deferred": false,
 	} {
-		p := newPeer(t, "127.0.0.1:0", "PIPELINING")
+		p, q := newPeers(t, "PIPELINING")
 		p.greeting = greeting
 		p.start()
-		q := newPeer(t, fmt.Sprintf("127.0.0.2:%d", p.addr().Port()), "PIPELINING").start()
+		q.start()
 		o := send(t, twoHosts(t, p, q), hello, "a@example.net")[0]
 		if o.Sent() != asks || q.connections() > 0 != asks || !asks && o.Action != classify.StopSite {
 			t.Errorf("%q: %d %s %+v", greeting, o.Code, o.Text, o.Verdict)
@@ -105,16 +107,21 @@ func TestElsewhereAfterTheGreeting(t *testing.T) {
 // When the other host is not there, or no better, the outcome is a server's
 // words, not the failure to find another.
 func TestElsewhereInVain(t *testing.T) {
-	p := newPeer(t, "127.0.0.1:0", "PIPELINING")
+	p, q := newPeers(t, "PIPELINING")
 	p.answers["RCPT"] = "451 4.3.0 first says no"
 	p.start()
-	q := newPeer(t, fmt.Sprintf("127.0.0.2:%d", p.addr().Port()), "PIPELINING")
-	q.ln.Close()
-	o := send(t, twoHosts(t, p, q), hello, "a@example.net")[0]
+	c := twoHosts(t, p, q)
+	nobody := nettest.Nobody(t, "127.0.0.1:0")
+	c.opt.Dialer = dialFunc(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if addr == q.addr().String() {
+			addr = nobody
+		}
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	})
+	o := send(t, c, hello, "a@example.net")[0]
 	if o.Text != "first says no" || !o.Temporary() {
 		t.Errorf("%+v", o)
 	}
-	q = newPeer(t, fmt.Sprintf("127.0.0.2:%d", p.addr().Port()), "PIPELINING")
 	q.answers["RCPT"] = "451 4.3.0 second says no"
 	q.start()
 	if o = send(t, twoHosts(t, p, q), hello, "a@example.net")[0]; o.Text != "second says no" || p.connections() != 2 || q.connections() != 1 {

@@ -34,78 +34,94 @@ func (c *hangUp) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Stall is a connection whose writes, after n bytes, hang until it is closed or
-// the write deadline passes.
-func Stall(c net.Conn, n int) net.Conn {
-	return &stall{Conn: c, left: n, closed: make(chan struct{}), moved: make(chan struct{})}
-}
+// Stall is a connection to a peer that takes n bytes and is dead from then on:
+// whatever deadline who reads or writes has set has passed, and who has set none
+// waits until the connection is closed.
+func Stall(c net.Conn, n int) net.Conn { return &stall{Conn: c, left: n, changed: make(chan struct{})} }
 
 type stall struct {
 	net.Conn
 	writing sync.Mutex
-	left    int // under writing
 
-	mu       sync.Mutex
-	deadline time.Time
-	moved    chan struct{} // closed and renewed when the deadline changes
-	once     sync.Once
-	closed   chan struct{}
+	mu          sync.Mutex
+	left        int
+	read, write bool          // deadlines are set
+	closed      bool          //
+	changed     chan struct{} // closed and renewed when one of these is
 }
 
 func (c *stall) Write(p []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	n, err := c.Conn.Write(p[:min(len(p), c.left)])
-	c.left -= n
+	n := c.take(len(p))
+	n, err := c.Conn.Write(p[:n])
 	if err != nil || n == len(p) {
 		return n, err
 	}
-	return n, c.hang()
+	return n, c.hang(&c.write)
 }
 
-// hang returns when the connection is closed or the deadline passes.
-func (c *stall) hang() error {
+// take is how many of n bytes the peer still takes.
+func (c *stall) take(n int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n = min(n, c.left)
+	c.left -= n
+	return n
+}
+
+func (c *stall) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	dead := c.left == 0
+	c.mu.Unlock()
+	if !dead {
+		return c.Conn.Read(p)
+	}
+	return 0, c.hang(&c.read)
+}
+
+// hang returns when the connection is closed or the deadline is set.
+func (c *stall) hang(deadline *bool) error {
 	for {
 		c.mu.Lock()
-		deadline, moved := c.deadline, c.moved
+		passed, closed, changed := *deadline, c.closed, c.changed
 		c.mu.Unlock()
-		var passed <-chan time.Time
-		if !deadline.IsZero() {
-			t := time.NewTimer(time.Until(deadline))
-			defer t.Stop()
-			passed = t.C
-		}
-		select {
-		case <-c.closed:
+		switch {
+		case closed:
 			return net.ErrClosed
-		case <-passed:
+		case passed:
 			return os.ErrDeadlineExceeded
-		case <-moved:
 		}
+		<-changed
 	}
 }
 
 func (c *stall) SetDeadline(t time.Time) error {
-	c.setDeadline(t)
+	c.change(func() { c.read, c.write = !t.IsZero(), !t.IsZero() })
 	return c.Conn.SetDeadline(t)
 }
 
+func (c *stall) SetReadDeadline(t time.Time) error {
+	c.change(func() { c.read = !t.IsZero() })
+	return c.Conn.SetReadDeadline(t)
+}
+
 func (c *stall) SetWriteDeadline(t time.Time) error {
-	c.setDeadline(t)
+	c.change(func() { c.write = !t.IsZero() })
 	return c.Conn.SetWriteDeadline(t)
 }
 
-func (c *stall) setDeadline(t time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.deadline = t
-	close(c.moved)
-	c.moved = make(chan struct{})
+func (c *stall) Close() error {
+	c.change(func() { c.closed = true })
+	return c.Conn.Close()
 }
 
-func (c *stall) Close() error {
-	c.once.Do(func() { close(c.closed) })
-	return c.Conn.Close()
+func (c *stall) change(fn func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fn()
+	close(c.changed)
+	c.changed = make(chan struct{})
 }
 
 // Trickle is a connection that writes and reads one byte at a time.

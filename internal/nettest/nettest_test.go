@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -49,30 +50,40 @@ func TestStall(t *testing.T) {
 	a, b := pair(t)
 	c := Stall(a, 3)
 	wrote := make(chan error, 1)
-	go func() {
+	write := func() {
 		_, err := c.Write([]byte("12345"))
 		wrote <- err
-	}()
+	}
+	go write()
 	got := make([]byte, 3)
 	if _, err := io.ReadFull(b, got); string(got) != "123" || err != nil {
 		t.Errorf("before the stall: %q, %v", got, err)
 	}
-	if err := c.SetWriteDeadline(time.Now().Add(-time.Second)); err != nil {
+	if err := c.SetWriteDeadline(time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-wrote; !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("a write past its deadline: %v", err)
+		t.Errorf("a write with a deadline: %v", err)
+	}
+	if _, err := io.WriteString(b, "too late"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetReadDeadline(time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.Read(got); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a read with a deadline: %d, %v", n, err)
 	}
 	if err := c.SetDeadline(time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		_, err := c.Write([]byte("x"))
-		wrote <- err
-	}()
+	go write()
 	c.Close()
 	if err := <-wrote; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("a write on a closed connection: %v", err)
+	}
+	if _, err := c.Read(got); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a read on a closed connection: %v", err)
 	}
 }
 
@@ -151,9 +162,47 @@ func TestServerCloses(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}
-	if l, err := net.Listen("tcp", s.Addr()); err != nil {
-		t.Errorf("the port is still taken: %v", err)
-	} else {
+	if _, err := s.tcp.Listener.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("TCP: %v", err)
+	}
+	if _, _, err := s.udp.PacketConn.ReadFrom(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("UDP: %v", err)
+	}
+}
+
+// TestNobody finds that nobody listens, and that nobody else can.
+func TestNobody(t *testing.T) {
+	addr := Nobody(t, "127.0.0.1:0")
+	if c, err := net.Dial("tcp", addr); !errors.Is(err, syscall.ECONNREFUSED) {
+		if err == nil {
+			c.Close()
+		}
+		t.Errorf("a call: %v", err)
+	}
+	if l, err := net.Listen("tcp", addr); err == nil {
 		l.Close()
+		t.Error("the port can be taken")
+	}
+}
+
+// TestFreePorts finds ports that are free, and that it finds for nobody else.
+func TestFreePorts(t *testing.T) {
+	seen := map[string]bool{}
+	for range 2 {
+		for _, port := range FreePorts(t, "127.0.0.1", 5) {
+			l, err := net.Listen("tcp", "127.0.0.1:"+port)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.Close()
+			if seen[port] {
+				t.Errorf("%s comes twice", port)
+			}
+			seen[port] = true
+			if p, err := net.ListenPacket("udp", "127.0.0.1:"+port); err == nil {
+				p.Close()
+				t.Errorf("%s is not claimed", port)
+			}
+		}
 	}
 }
