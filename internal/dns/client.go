@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"time"
@@ -38,6 +39,7 @@ type Client struct {
 	timeout time.Duration
 	cache   *cache
 	asking  chan struct{} // one value per query under way
+	dial    func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 var _ Resolver = (*Client)(nil)
@@ -56,7 +58,7 @@ func NewClient(opt Options) (*Client, error) {
 	if len(list) == 0 {
 		list = systemServers(opt.ResolvConf)
 	}
-	c := &Client{timeout: opt.Timeout, asking: make(chan struct{}, maxAsking)}
+	c := &Client{timeout: opt.Timeout, asking: make(chan struct{}, maxAsking), dial: new(net.Dialer).DialContext}
 	for _, s := range list[:min(len(list), maxServers)] {
 		addr, err := parseServer(s)
 		if err != nil {

@@ -284,6 +284,42 @@ func TestSameLookupsAreOne(t *testing.T) {
 	}
 }
 
+// unreachable is a UDP port that nobody answers at, and nobody else can take: it
+// hears one peer only.
+func unreachable(t *testing.T) string {
+	t.Helper()
+	peer, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = peer.Close() })
+	c, err := net.Dial("udp", peer.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c.LocalAddr().String()
+}
+
+// silence is a connection to a server that never answers: who waits with a
+// deadline finds that it has passed, who has none waits until it is closed.
+type silence struct {
+	net.Conn
+	deadline bool
+}
+
+func (c *silence) SetDeadline(t time.Time) error {
+	c.deadline = !t.IsZero()
+	return c.Conn.SetDeadline(t)
+}
+
+func (c *silence) Read(p []byte) (int, error) {
+	if !c.deadline {
+		return c.Conn.Read(p)
+	}
+	return 0, os.ErrDeadlineExceeded
+}
+
 func TestServersInTurn(t *testing.T) {
 	d := nettest.NewDNS(records())
 	good := nettest.ServeDNS(t, d)
@@ -296,30 +332,34 @@ func TestServersInTurn(t *testing.T) {
 		})
 		return addr
 	}
-	gone, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone.Close()
-	servers := []string{refuse(wire.RcodeServerFailure), refuse(wire.RcodeRefused), gone.LocalAddr().String(), good}
+	servers := []string{refuse(wire.RcodeServerFailure), refuse(wire.RcodeRefused), unreachable(t), good}
 	c := newClient(t, dns.Options{Servers: servers})
 	if txt, _, err := c.LookupTXT(t.Context(), "example.org"); err != nil || len(txt) != 2 {
 		t.Errorf("with one good server: %v, %v", txt, err)
 	}
 	// Behind a server that is silent the next one is asked.
 	silent, _ := counting(t, d, func(int64, wire.ResponseWriter, *wire.Msg) bool { return true })
-	heard := make(chan struct{})
-	next, _ := counting(t, d, func(n int64, _ wire.ResponseWriter, _ *wire.Msg) bool {
-		if n == 1 {
-			close(heard)
+	calls := 0
+	hush := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if addr == silent {
+			calls++
+			conn = &silence{Conn: conn}
 		}
-		return true
-	})
-	c = newClient(t, dns.Options{Servers: append(servers[:3], silent, next), Timeout: 50 * time.Millisecond})
-	if _, _, err := c.LookupTXT(t.Context(), "example.org"); !errors.Is(err, dns.ErrTemporary) {
-		t.Errorf("without a good server: %v", err)
+		return conn, err
 	}
-	<-heard
+	c = newClient(t, dns.Options{Servers: append(slices.Clone(servers[:3]), silent, good)})
+	c.SetDial(hush)
+	if txt, _, err := c.LookupTXT(t.Context(), "example.org"); err != nil || len(txt) != 2 {
+		t.Errorf("behind a silent server: %v, %v", txt, err)
+	}
+	// Without a good one all are asked twice.
+	calls = 0
+	c = newClient(t, dns.Options{Servers: append(servers[:3], silent)})
+	c.SetDial(hush)
+	if _, _, err := c.LookupTXT(t.Context(), "example.org"); !errors.Is(err, dns.ErrTemporary) || !errors.Is(err, os.ErrDeadlineExceeded) || calls != 2 {
+		t.Errorf("without a good server: %v, the silent one was asked %d times", err, calls)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, _, err := c.LookupTXT(ctx, "example.org"); !errors.Is(err, dns.ErrTemporary) || !errors.Is(err, context.Canceled) {
@@ -406,21 +446,15 @@ func TestStopsAtAliases(t *testing.T) {
 // authenticity is understood (RFC 6840 section 5.7).
 func TestAsksForAD(t *testing.T) {
 	asked := make(chan *wire.Msg, 1)
-	l, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := &wire.Server{PacketConn: l, Handler: wire.HandlerFunc(func(w wire.ResponseWriter, q *wire.Msg) {
+	addr, _ := counting(t, nil, func(_ int64, w wire.ResponseWriter, q *wire.Msg) bool {
 		select {
 		case asked <- q:
 		default:
 		}
 		_ = w.WriteMsg(new(wire.Msg).SetReply(q))
-	})}
-	go func() { _ = srv.ActivateAndServe() }()
-	t.Cleanup(func() { _ = srv.Shutdown() })
-	_, _, err = newClient(t, dns.Options{Servers: []string{l.LocalAddr().String()}}).LookupTLSA(t.Context(), "_25._tcp.a.example.org")
-	if !errors.Is(err, dns.ErrNotFound) {
+		return true
+	})
+	if _, _, err := newClient(t, dns.Options{Servers: []string{addr}}).LookupTLSA(t.Context(), "_25._tcp.a.example.org"); !errors.Is(err, dns.ErrNotFound) {
 		t.Fatal(err)
 	}
 	if q := <-asked; !q.AuthenticatedData || q.CheckingDisabled || !q.RecursionDesired || q.IsEdns0() == nil {

@@ -109,8 +109,7 @@ func (c *Client) exchange(ctx context.Context, network string, s server, q quest
 	if err != nil {
 		return nil, err
 	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, network, s.addr.String())
+	conn, err := c.dial(ctx, network, s.addr.String())
 	if err != nil {
 		return nil, err
 	}

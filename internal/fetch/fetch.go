@@ -29,14 +29,12 @@ type Options struct {
 	// Port is called in place of 443, at private addresses too, when it is set:
 	// for tests.
 	Port uint16
-	// Timeout of one request; 0 is 30 s.
+	// Timeout of one request; 0 is 30 s. Of it one address, and the handshake, get a
+	// third.
 	Timeout time.Duration
 }
 
-const (
-	maxAddrs    = 4
-	dialTimeout = 10 * time.Second
-)
+const maxAddrs = 4
 
 // NewClient makes a client. Its requests fail for schemes other than https, and
 // a redirect is the answer itself (RFC 8461 section 3.3).
@@ -47,7 +45,7 @@ func NewClient(opt Options) *http.Client {
 	transport := &http.Transport{
 		DialContext:            opt.dial,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: opt.Roots},
-		TLSHandshakeTimeout:    dialTimeout,
+		TLSHandshakeTimeout:    opt.Timeout / 3,
 		MaxResponseHeaderBytes: 16 << 10,
 		MaxConnsPerHost:        4,
 		DisableKeepAlives:      true,
@@ -82,7 +80,7 @@ func (o *Options) dial(ctx context.Context, network, address string) (net.Conn, 
 	if o.Port != 0 {
 		port = strconv.Itoa(int(o.Port))
 	}
-	d := net.Dialer{Timeout: dialTimeout}
+	d := net.Dialer{Timeout: o.Timeout / 3}
 	for _, a := range addrs[:min(len(addrs), maxAddrs)] {
 		if o.Port == 0 && !public(a) {
 			err = fmt.Errorf("%w: %s", ErrPrivate, a)

@@ -111,13 +111,22 @@ func (c *STSCache) Policy(ctx context.Context, domain string) (*mtasts.Policy, *
 	return known.Policy, problem
 }
 
-// recordPatience is how long Policy waits for the DNS.
+// recordPatience is how long, by the Clock, Policy waits for the DNS.
 const recordPatience = 5 * time.Second
 
 // record is the id of a domain's record; "" when there is none to be found.
 func (c *STSCache) record(ctx context.Context, domain string) (string, *Problem) {
-	ctx, cancel := context.WithTimeout(ctx, recordPatience)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	patience := c.opt.Clock.NewTimer(recordPatience)
+	defer patience.Stop()
+	go func() { // ends with the look-up
+		select {
+		case <-patience.C():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	texts, _, err := c.opt.Resolver.LookupTXT(ctx, mtasts.RecordName(domain))
 	if err != nil {
 		return "", nil // no record, or no answer: the same for now

@@ -114,7 +114,7 @@ func (w *web) cache() *tlspolicy.STSCache {
 func (w *web) cacheWith(patience time.Duration) *tlspolicy.STSCache {
 	c := tlspolicy.NewSTSCache(tlspolicy.STSOptions{
 		DB: w.db, Resolver: w.dns, Clock: w.clock, Log: slog.New(slog.DiscardHandler), Patience: patience,
-		Client: fetch.NewClient(fetch.Options{Resolver: w.dns, Roots: w.ca.Pool(), Port: w.port}),
+		Client: fetch.NewClient(fetch.Options{Resolver: w.dns, Roots: w.ca.Pool(), Port: w.port, Timeout: time.Hour}),
 	})
 	w.t.Cleanup(c.Close)
 	return c

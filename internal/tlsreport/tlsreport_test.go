@@ -69,7 +69,7 @@ func newOffice(t *testing.T) *office {
 	}
 	o.open()
 	t.Cleanup(func() { o.db.Close() })
-	client := fetch.NewClient(fetch.Options{Resolver: o.dns, Roots: ca.Pool(), Port: uint16(n)})
+	client := fetch.NewClient(fetch.Options{Resolver: o.dns, Roots: ca.Pool(), Port: uint16(n), Timeout: time.Hour})
 	o.start(client)
 	return o
 }
