@@ -195,7 +195,6 @@ func (s *Server) leave(sess *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, sess)
-	sess.pass.Leave()
 }
 
 // Sessions is the number of sessions now.

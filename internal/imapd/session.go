@@ -216,7 +216,8 @@ func (s *session) unreadable(err error) {
 	s.fail(err)
 }
 
-// finish closes everything and writes the session's line in the log.
+// finish gives everything back before it closes, so that whoever sees that may
+// come again at once, and writes the session's line in the log.
 func (s *session) finish() {
 	s.unselect()
 	s.saved = nil
@@ -225,6 +226,7 @@ func (s *session) finish() {
 		s.srv.leaveAccount(s.account)
 	}
 	s.cancel()
+	s.pass.Leave()
 	switch s.end {
 	case "errors", "logins", "flood", "pipelining", "mailbox deleted": // who may have said more
 		s.conn.Linger()
