@@ -227,18 +227,41 @@ func TestFlood(t *testing.T) {
 	}
 }
 
+// tellingClock tells when a timer of writeAfter is armed.
+type tellingClock struct {
+	*clock.Fake
+	armed chan struct{}
+}
+
+func (c tellingClock) NewTimer(d time.Duration) clock.Timer {
+	t := c.Fake.NewTimer(d)
+	if d == writeAfter {
+		c.armed <- struct{}{}
+	}
+	return t
+}
+
 // Run writes by itself, a second after the first change.
 func TestRun(t *testing.T) {
 	p := newPost(t, 0)
+	telling := tellingClock{p.clock, make(chan struct{})}
+	p.opt.Clock = telling
+	p.List = New(p.opt)
+	changed, stop := p.db.Watch(kv.Greylist)
+	defer stop()
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { p.Run(ctx) })
-	changed, stop := p.db.Watch(kv.Greylist)
-	defer stop()
 	<-changed // the first expiry
 	p.try("192.0.2.1", "a@remote.test", "alice@example.test", wait(5*time.Minute))
+	<-telling.armed
+	p.clock.Advance(writeAfter - 1)
+	if n := p.rows(); n != 0 {
+		t.Errorf("%d rows at once", n)
+	}
+	p.clock.Advance(1)
 	for p.rows() == 0 {
-		p.clock.Advance(writeAfter)
+		<-changed
 	}
 	cancel()
 	running.Wait()

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -61,13 +62,13 @@ func TestPortInUse(t *testing.T) {
 	if !errors.Is(err, ErrInUse) || err.Error() != l.Addr().String()+": in use by another program" {
 		t.Errorf("%v", err)
 	}
-	if _, err := Open(t.Context(), "192.0.2.1:25", Options{}); err == nil || !strings.Contains(err.Error(), "no such address") {
+	if _, err := Open(t.Context(), "192.0.2.1:0", Options{}); err == nil || !strings.Contains(err.Error(), "no such address") {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestUnixSocket(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "lmtp.sock")
+	path := filepath.Join(shortDir(t), "lmtp.sock")
 	l := open(t, "unix:"+path, Options{SocketMode: 0o600})
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm() != 0o600 {
@@ -104,6 +105,51 @@ func TestUnixSocket(t *testing.T) {
 	}
 }
 
+// One who is too busy to accept listens all the same: the socket stays his.
+func TestUnixSocketOfTheBusy(t *testing.T) {
+	path := filepath.Join(shortDir(t), "lmtp.sock")
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	const most = 100
+	for i := 0; ; i++ {
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			break // the queue is full
+		}
+		defer c.Close()
+		if i == most {
+			t.Skip("the queue of a socket has no end on this system")
+		}
+	}
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l, err := Open(t.Context(), "unix:"+path, Options{}); !errors.Is(err, ErrInUse) {
+		t.Errorf("%v, %v", l, err)
+	}
+	if after, err := os.Stat(path); err != nil || !os.SameFile(before, after) {
+		t.Errorf("the socket was replaced: %v", err)
+	}
+}
+
+// shortDir is a directory whose path leaves room for the name of a socket.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "ph")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
 // echo accepts one connection, says who it is and returns its first line.
 func echo(t *testing.T, l net.Listener) (who, line string) {
 	t.Helper()
@@ -135,7 +181,7 @@ func send(t *testing.T, l net.Listener, text string) net.Conn {
 const v2 = "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x07\x7f\x00\x00\x01\x12\x34\x00\x19"
 
 func TestProxyProtocol(t *testing.T) {
-	l := open(t, "127.0.0.1:0", Options{Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, HeaderTimeout: time.Minute})
+	l := open(t, "127.0.0.1:0", Options{Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, HeaderTimeout: time.Hour})
 	send(t, l, "PROXY TCP4 192.0.2.9 127.0.0.1 4660 25\r\nHELO one\r\n")
 	if who, line := echo(t, l); who != "192.0.2.9" || line != "HELO one\r\n" {
 		t.Errorf("%s %q", who, line)

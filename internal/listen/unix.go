@@ -8,7 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"time"
+	"syscall"
 )
 
 // unixListener removes its socket when it closes.
@@ -61,13 +61,22 @@ func checkStale(ctx context.Context, path string) error {
 	case info.Mode().Type() != fs.ModeSocket:
 		return errors.New("exists and is no socket")
 	}
-	d := net.Dialer{Timeout: time.Second}
+	var d net.Dialer
 	c, err := d.DialContext(ctx, "unix", path)
-	if err == nil {
+	switch {
+	case err == nil:
 		c.Close()
 		return ErrInUse
+	case errors.Is(err, syscall.EAGAIN): // one who listens has a full queue
+		return ErrInUse
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
+		return nil // nobody listens; the rename replaces it
 	}
-	return nil // nobody answers; the rename replaces it
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
 }
 
 // plain is a file system error without the path.

@@ -207,7 +207,7 @@ func TestStartTLS(t *testing.T) {
 	server := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 	for _, injected := range []string{"", "QUIT\r\n"} {
 		a, b := net.Pipe()
-		srv, cli := New(a, 10*time.Second, 10*time.Second), New(b, 10*time.Second, 10*time.Second)
+		srv, cli := New(a, time.Hour, time.Hour), New(b, time.Hour, time.Hour)
 		done := make(chan error, 1)
 		go func() {
 			io.WriteString(cli.Writer(), "STARTTLS\r\n"+injected)
