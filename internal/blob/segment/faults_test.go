@@ -15,11 +15,15 @@ import (
 	"posthouse/internal/faultfs"
 )
 
-// memDir is a directory in memory where there is one: tests whose disk loses its
-// power by itself need no real one, and make thousands of files.
+// memDir is a directory in memory where there is one with room: tests whose disk
+// loses its power by itself need no real one, and make thousands of files.
 func memDir(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "segment")
+	const shm = "/dev/shm"
+	if free, _, err := (faultfs.OS{}).Space(shm); err != nil || free < 32<<20 {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp(shm, "segment")
 	if err != nil {
 		return t.TempDir()
 	}
@@ -41,6 +45,14 @@ func copyDir(t testing.TB, from string) string {
 		}
 	}
 	return to
+}
+
+// remove makes room in memDir for the next.
+func remove(t testing.TB, dir string) {
+	t.Helper()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func segFile(dir string, num uint32) string { return filepath.Join(dir, fileName(num, segSuffix)) }
@@ -84,6 +96,7 @@ func TestTornTail(t *testing.T) {
 			if err := r.Close(); err != nil {
 				t.Fatal(err)
 			}
+			remove(t, crashed)
 		}
 	}
 }
@@ -143,6 +156,7 @@ func TestFlippedBits(t *testing.T) {
 			t.Fatalf("byte %d: %v", at, err)
 		}
 		_ = r.Close()
+		remove(t, crashed)
 	}
 }
 

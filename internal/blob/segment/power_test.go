@@ -2,11 +2,16 @@ package segment
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -31,6 +36,13 @@ func (l *ledger) add(ref blob.Ref, body []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.live[ref] = body
+}
+
+// refs are the live bodies in the order of the log.
+func (l *ledger) refs() []blob.Ref {
+	return slices.SortedFunc(maps.Keys(l.live), func(a, b blob.Ref) int {
+		return cmp.Or(cmp.Compare(a.Segment, b.Segment), cmp.Compare(a.Offset, b.Offset))
+	})
 }
 
 // take picks a live body for its release.
@@ -93,9 +105,8 @@ func (l *ledger) check(s *Store) error {
 // acknowledged is there, and the store goes on, several times over.
 func TestPowerLoss(t *testing.T) {
 	root := memDir(t)
-	runs := 0
 	rapid.Check(t, func(t *rapid.T) {
-		runs++
+		defer os.RemoveAll(root) // a disk in memory is small
 		seed := rapid.Uint64().Draw(t, "seed")
 		ops := rapid.IntRange(1, 400).Draw(t, "ops")
 		size := rapid.SampledFrom([]int{200, 2000, 9000}).Draw(t, "size")
@@ -108,20 +119,20 @@ func TestPowerLoss(t *testing.T) {
 			}
 			return nil
 		})
-		opt := Options{FS: inj, SegmentSize: 16 << 10, MemoryLimit: 8 << 10, Clock: newFakeClock()}
+		opt := Options{FS: inj, SegmentSize: 16 << 10, MemoryLimit: 8 << 10, Clock: newStillClock()}
 		l := newLedger()
-		s, err := Open(fmt.Sprintf("%s/%d", root, runs), opt)
+		s, err := Open(filepath.Join(root, "before"), opt)
 		if err == nil {
 			exercise(s, l, seed, size)
 			_ = s.Close()
 		}
 		rng := rand.New(rand.NewPCG(seed, 1))
 		for again := range 3 {
-			after := fmt.Sprintf("%s/%d-%d", root, runs, again)
+			after := filepath.Join(root, fmt.Sprint("after", again))
 			if err := disk.Materialise(after, rng); err != nil {
 				t.Fatal(err)
 			}
-			s, err := Open(after, Options{FS: faultfs.NewDisk(), SegmentSize: 16 << 10, MemoryLimit: 8 << 10, Clock: newFakeClock()})
+			s, err := Open(after, Options{FS: faultfs.NewDisk(), SegmentSize: 16 << 10, MemoryLimit: 8 << 10, Clock: newStillClock()})
 			if err != nil {
 				t.Fatal(err)
 			}

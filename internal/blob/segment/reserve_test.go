@@ -15,7 +15,7 @@ import (
 // scarce is a store on a disk with a reserve of 1 MB.
 func scarce(t *testing.T, disk *faultfs.Injector) (*Store, string, func()) {
 	t.Helper()
-	clk := newFakeClock()
+	clk := newStillClock()
 	dir := t.TempDir()
 	keep := space.New(space.Options{FS: disk, Clock: clk, Dirs: []string{dir}, Reserve: 1 << 20})
 	s := openStore(t, dir, Options{FS: disk, Clock: clk, MemoryLimit: 64 << 10, SegmentSize: 20_000, Space: keep})

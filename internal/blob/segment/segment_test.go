@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"posthouse/internal/blob"
 	"posthouse/internal/clock"
+	"posthouse/internal/faultfs"
 )
 
 func TestMain(m *testing.M) {
@@ -24,13 +26,19 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// newFakeClock keeps the collector still: it only runs when a test calls GC.
-func newFakeClock() *clock.Fake { return clock.NewFake(time.Unix(1_000_000_000, 0)) }
+// stillClock keeps the collector still: it only runs when a test calls GC,
+// wherever the test moves the clock to.
+type stillClock struct{ *clock.Fake }
+
+func newStillClock() stillClock { return stillClock{clock.NewFake(time.Unix(1_000_000_000, 0))} }
+
+// NewTimer never fires.
+func (stillClock) NewTimer(d time.Duration) clock.Timer { return newStillClock().Fake.NewTimer(d) }
 
 func openStore(t testing.TB, dir string, opt Options) *Store {
 	t.Helper()
 	if opt.Clock == nil {
-		opt.Clock = newFakeClock()
+		opt.Clock = newStillClock()
 	}
 	s, err := Open(dir, opt)
 	if err != nil {
@@ -178,34 +186,51 @@ func TestSecondOpenIsRefused(t *testing.T) {
 	}
 }
 
+// TestConcurrentCommitsShareFsyncs holds up the sync of one commit until many
+// others wait behind it: one more is enough for all of them.
 func TestConcurrentCommitsShareFsyncs(t *testing.T) {
-	s := openStore(t, t.TempDir(), Options{})
-	const workers, each = 64, 20
+	disk := new(faultfs.Injector)
+	s := openStore(t, t.TempDir(), Options{FS: disk})
+	const workers = 64
 	body := pattern(3, 10<<10)
-	put(t, s, body, "")
+	put(t, s, body, "") // makes the segment
 	before := s.Stats()
+	syncing, gate := make(chan struct{}), make(chan struct{})
+	begun := sync.OnceFunc(func() { close(syncing) })
+	disk.Fault(func(op faultfs.Op) error {
+		if op.Kind == faultfs.OpSync {
+			begun()
+			<-gate
+		}
+		return nil
+	})
 	var wg sync.WaitGroup
-	for range workers {
-		wg.Go(func() {
-			for range each {
-				ref, err := tryPut(s, body, "meta")
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if got, err := read(s, ref); err != nil || !bytes.Equal(got, body) {
-					t.Errorf("read back: %v", err)
-				}
-			}
-		})
+	commit := func() {
+		ref, err := tryPut(s, body, "meta")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if got, err := read(s, ref); err != nil || !bytes.Equal(got, body) {
+			t.Errorf("read back: %v", err)
+		}
 	}
+	wg.Go(commit)
+	<-syncing
+	for range workers {
+		wg.Go(commit)
+	}
+	for len(s.queue) < workers {
+		runtime.Gosched()
+	}
+	close(gate)
 	wg.Wait()
 	after := s.Stats()
-	if n := after.Commits - before.Commits; n != workers*each {
-		t.Fatalf("%d commits", n)
+	if n := after.Commits - before.Commits; n != 1+workers {
+		t.Errorf("%d commits", n)
 	}
-	if n := after.Fsyncs - before.Fsyncs; n > workers*each/3 {
-		t.Errorf("%d fsyncs for %d commits", n, workers*each)
+	if n := after.Fsyncs - before.Fsyncs; n != 2 {
+		t.Errorf("%d fsyncs for one commit and %d behind it", n, workers)
 	}
 }
 
