@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"posthouse/internal/clock"
-	"posthouse/internal/courier"
 	"posthouse/internal/journal"
 )
 
@@ -79,11 +78,7 @@ func TestDropAfterTheFinalDot(t *testing.T) {
 	h := newHouse(t)
 	done := make(chan journal.Event, 10)
 	j := journal.Open(h.db, clock.System{}, slog.New(slog.DiscardHandler), func(e *journal.Event) { done <- *e })
-	rule, err := courier.ParseRule("*", "smtp://"+s.ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := courier.New(courier.Options{Hostname: "us.example.test", Resolver: noDNS{}, Routes: []courier.RouteRule{rule}})
+	c := courierTo(t, s.ln.Addr().String())
 	defer c.Close()
 	opt := h.opt
 	opt.Journal, opt.Courier, opt.FirstRetry = j, c, 10*time.Millisecond
@@ -103,6 +98,8 @@ func TestDropAfterTheFinalDot(t *testing.T) {
 	if second.Kind != journal.Relayed || second.Detail["repeated"] != "possibly delivered before" {
 		t.Errorf("the second try: %+v", second)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.taken != 2 {
 		t.Errorf("the message arrived %d times", s.taken)
 	}
