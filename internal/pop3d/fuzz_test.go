@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"posthouse/internal/clock"
 	"posthouse/internal/listen"
 	"posthouse/internal/mailbox"
 )
@@ -23,7 +24,7 @@ func FuzzSession(f *testing.F) {
 		f.Add([]byte(s), []byte(simple))
 	}
 	f.Add([]byte("TOP 1 1\r\nRETR 1\r\n"), []byte("a\n.\r\n.\nb\r"))
-	store := newStore(f)
+	store := newStore(f, clock.NewFake(now))
 	srv := New(Config{Hostname: "fuzz", AllowPlaintext: true}, people{store})
 	ctx := context.Background()
 	acct, err := store.Account(ctx, 1)

@@ -37,6 +37,7 @@ var now = time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)
 // house is a server on a real store, with the accounts alice (1) and bob (2).
 type house struct {
 	t     testing.TB
+	clock *clock.Fake
 	store *mailbox.Store
 	srv   *Server
 	addr  string
@@ -102,14 +103,14 @@ func (p people) Bearer(context.Context, string, string) (sasl.Identity, error) {
 	return sasl.Identity{}, sasl.ErrCredentials
 }
 
-func newStore(t testing.TB) *mailbox.Store {
+func newStore(t testing.TB, clk clock.Clock) *mailbox.Store {
 	t.Helper()
 	dir := t.TempDir()
 	db, err := pebble.Open(filepath.Join(dir, "kv"), pebble.Options{})
 	must(t, err)
 	bodies, err := segment.Open(filepath.Join(dir, "blob"), segment.Options{})
 	must(t, err)
-	store, err := mailbox.Open(db, bodies, refs.New(bodies), mailbox.Options{Clock: clock.NewFake(now), MaxMessageSize: 2 << 20})
+	store, err := mailbox.Open(db, bodies, refs.New(bodies), mailbox.Options{Clock: clk, MaxMessageSize: 2 << 20})
 	must(t, err)
 	t.Cleanup(func() {
 		must(t, store.Close())
@@ -127,12 +128,13 @@ func newStore(t testing.TB) *mailbox.Store {
 // newHouse is a house where alice has these messages.
 func newHouse(t testing.TB, change func(*Config), mail ...string) *house {
 	t.Helper()
-	store := newStore(t)
+	clk := clock.NewFake(now)
+	store := newStore(t, clk)
 	cfg := Config{Hostname: "mx.example.test", Version: "test", AllowPlaintext: true}
 	if change != nil {
 		change(&cfg)
 	}
-	h := &house{t: t, store: store, srv: New(cfg, people{store}), done: make(chan error, 1)}
+	h := &house{t: t, store: store, clock: clk, srv: New(cfg, people{store}), done: make(chan error, 1)}
 	for _, m := range mail {
 		h.deliver(m)
 	}

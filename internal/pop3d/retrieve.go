@@ -31,12 +31,12 @@ func (s *session) send(i, lines int) {
 	}
 	defer body.Close()
 	st := &stuffer{lines: lines, atStart: true, crlf: true}
-	in, err := s.shown(body)
+	in, octets, err := s.shown(body)
 	if err != nil {
 		s.failed("read a message", err)
 		return
 	}
-	s.ok("%d octets", body.Size())
+	s.ok("%d octets", octets)
 	if !s.copy(in, st) {
 		return
 	}
@@ -76,14 +76,13 @@ func (s *session) copy(in io.Reader, st *stuffer) bool {
 const maxHeader = 1 << 20
 
 // shown is a message as this client may see it: with its header in ASCII unless
-// it knows UTF-8 (RFC 6856 section 2.1, RFC 6858). What LIST says of its size is
-// that of the message as it is.
-func (s *session) shown(body blob.Body) (io.Reader, error) {
+// it knows UTF-8 (RFC 6856 section 2.1, RFC 6858). It has so many octets.
+func (s *session) shown(body blob.Body) (in io.Reader, octets int64, err error) {
 	size := body.Size()
 	for look := int64(firstLook); ; look *= 8 {
 		head := make([]byte, min(look, maxHeader, size))
 		if _, err := io.ReadFull(io.NewSectionReader(body, 0, size), head); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		end := message.HeaderEnd(head)
 		whole := end < len(head) || int64(end) == size || end == maxHeader
@@ -92,10 +91,10 @@ func (s *session) shown(body blob.Body) (io.Reader, error) {
 		}
 		rest := io.NewSectionReader(body, int64(len(head)), size-int64(len(head)))
 		if s.utf8 || end == maxHeader {
-			return io.MultiReader(bytes.NewReader(head), rest), nil
+			return io.MultiReader(bytes.NewReader(head), rest), size, nil
 		}
 		header := message.Downgrade(message.Header(head[:end]))
-		return io.MultiReader(bytes.NewReader(header), bytes.NewReader(head[end:]), rest), nil
+		return io.MultiReader(bytes.NewReader(header), bytes.NewReader(head[end:]), rest), size + int64(len(header)-end), nil
 	}
 }
 

@@ -52,8 +52,10 @@ type session struct {
 	unlock  func()
 	snap    *mailbox.Snapshot
 	deleted map[int]bool // positions in snap
-	sent    int          // messages retrieved
-	gone    int          // messages removed at QUIT
+	// downgraded has the sizes of messages whose header is changed; nil while not known.
+	downgraded map[int]int64
+	sent       int // messages retrieved
+	gone       int // messages removed at QUIT
 }
 
 func newSession(srv *Server, c net.Conn, remote netip.Addr) *session {

@@ -133,6 +133,7 @@ func TestUTF8Headers(t *testing.T) {
 			}
 			h := newHouse(t, nil, mail)
 			c := h.login()
+			c.talk(fmt.Sprintf("C: STAT\nS: +OK 1 %d\nC: LIST 1\nS: +OK 1 %[1]d\nC: LIST\nS: +OK ~\nS: 1 %[1]d\nS: .", len(ascii)))
 			if got := c.fetch("RETR 1"); got != ascii {
 				t.Errorf("in ASCII ends with %q", got[len(long):])
 			}
@@ -143,11 +144,31 @@ func TestUTF8Headers(t *testing.T) {
 			c.closed()
 			c = h.dial()
 			c.talk("C: UTF8\nS: +OK ~\nC: USER alice\nS: +OK ~\nC: PASS " + password + "\nS: +OK ~")
+			c.talk(fmt.Sprintf("C: STAT\nS: +OK 1 %d\nC: LIST 1\nS: +OK 1 %[1]d", len(mail)))
 			if got := c.fetch("RETR 1"); got != mail {
 				t.Errorf("in UTF-8 ends with %q", got[len(long):])
 			}
 		})
 	}
+}
+
+// Sizes are those of the messages as they are sent, also when others between them are gone.
+func TestSizes(t *testing.T) {
+	const mail, ascii = "Subject: Grüße\r\n\r\nGrün\r\n", "Subject: =?utf-8?b?R3LDvMOfZQ==?=\r\n\r\nGrün\r\n"
+	h := newHouse(t, nil, mail, simple, mail, simple, mail)
+	c := h.login()
+	box, err := h.account().Open(context.Background(), "INBOX")
+	must(t, err)
+	defer box.Close()
+	for _, i := range []int{1, 0} {
+		uid := box.Snapshot().At(i).UID
+		_, err = box.Expunge(context.Background(), mailbox.UIDSet{{First: uid, Last: uid}}, true)
+		must(t, err)
+	}
+	h.clock.Advance(15 * 24 * time.Hour)
+	must(t, h.store.Sweep(t.Context()))
+	c.talk("C: RETR 1\nS: -ERR Message was removed by another session")
+	c.talk(fmt.Sprintf("C: DELE 4\nS: +OK ~\nC: LIST\nS: +OK ~\nS: 1 %d\nS: 2 %d\nS: 3 %d\nS: 5 %[3]d\nS: .", len(mail), len(simple), len(ascii)))
 }
 
 // INBOX is what it was at login, whatever else happens to it.

@@ -28,7 +28,7 @@ func (s *session) totals() (n int, octets int64) {
 	for i, e := range s.snap.Range(0, s.snap.Len()) {
 		if !s.deleted[i] {
 			n++
-			octets += int64(e.Size)
+			octets += s.octets(i, e)
 		}
 	}
 	return n, octets
@@ -38,34 +38,41 @@ func (s *session) cmdNoop(string) { s.ok("") }
 
 // cmdStat: RFC 1939 section 5.
 func (s *session) cmdStat(string) {
+	if !s.measure() {
+		return
+	}
 	n, octets := s.totals()
 	s.ok("%d %d", n, octets)
 }
 
 // cmdList: RFC 1939 section 5.
 func (s *session) cmdList(arg string) {
+	if !s.measure() {
+		return
+	}
 	if arg != "" {
 		if i, ok := s.message(arg); ok {
-			s.ok("%d %d", i+1, s.snap.At(i).Size)
+			e := s.snap.At(i)
+			s.ok("%d %d", i+1, s.octets(i, &e))
 		}
 		return
 	}
 	n, octets := s.totals()
 	s.ok("%d messages (%d octets)", n, octets)
-	s.each(func(b []byte, e *mailbox.Entry) []byte { return strconv.AppendUint(b, uint64(e.Size), 10) })
+	s.each(func(b []byte, i int, e *mailbox.Entry) []byte { return strconv.AppendInt(b, s.octets(i, e), 10) })
 }
 
 // cmdUIDL: RFC 1939 section 7.
 func (s *session) cmdUIDL(arg string) {
 	validity := uint64(s.snap.Status().UIDValidity)
-	uid := func(b []byte, e *mailbox.Entry) []byte {
+	uid := func(b []byte, _ int, e *mailbox.Entry) []byte {
 		b = append(strconv.AppendUint(b, validity, 10), '.')
 		return strconv.AppendUint(b, uint64(e.UID), 10)
 	}
 	if arg != "" {
 		if i, ok := s.message(arg); ok {
 			e := s.snap.At(i)
-			s.ok("%d %s", i+1, uid(nil, &e))
+			s.ok("%d %s", i+1, uid(nil, i, &e))
 		}
 		return
 	}
@@ -74,14 +81,14 @@ func (s *session) cmdUIDL(arg string) {
 }
 
 // each writes a line per message that is not marked as deleted, and the end.
-func (s *session) each(value func([]byte, *mailbox.Entry) []byte) {
+func (s *session) each(value func([]byte, int, *mailbox.Entry) []byte) {
 	var b []byte
 	for i, e := range s.snap.Range(0, s.snap.Len()) {
 		if s.deleted[i] {
 			continue
 		}
 		b = append(strconv.AppendInt(b[:0], int64(i)+1, 10), ' ')
-		b = append(value(b, e), "\r\n"...)
+		b = append(value(b, i, e), "\r\n"...)
 		s.conn.Writer().Write(b)
 	}
 	s.line(".")
