@@ -150,7 +150,7 @@ func TestFindsFaults(t *testing.T) {
 		"hangs up":         {greeting, "", "READY\nC: NOOP\nS: 250", "closed the connection"},
 		"does not hang up": {greeting, "221 2.0.0 Bye\r\n...", "READY\nC: NOOP\nS: 221\nclosed", "does not hang up"},
 		"goes on":          {greeting, "221 2.0.0 Bye\r\n250 2.0.0 Ok\r\n", "READY\nC: NOOP\nS: 221\nclosed", "goes on"},
-		"two for one":      {greeting, "250 2.0.0 Ok\r\n250 2.0.0 Ok\r\n", "READY\nC: NOOP\nS: 250\nsilent 50ms", "speaks"},
+		"two for one":      {greeting, "250 2.0.0 Ok\r\n250 2.0.0 Ok\r\n", "READY\nC: NOOP\nS: 250\nsilent 1m", "speaks"},
 		"fewer than asked": {greeting, "250 2.0.0 Ok\r\n...", "READY\nC: RSET\nC: NOOP\nS* 3 250", "3 of 3: no reply"},
 		"greeting":         {"554 no\r\n", "", "GREET", "wanted 220"},
 		"keyword":          {greeting, "", "READY\nkeyword DSN", "not announced"},

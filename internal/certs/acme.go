@@ -24,6 +24,7 @@ type acmeSource struct {
 	config   *certmagic.Config
 	cache    *certmagic.Cache
 	issuer   *certmagic.ACMEIssuer
+	storage  *storage
 	fallback *selfSigned
 	names    []string
 	cancel   context.CancelFunc
@@ -38,14 +39,14 @@ func newACME(opt Options) (*acmeSource, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &acmeSource{fallback: fallback, names: []string{opt.Hostname}}
+	a := &acmeSource{fallback: fallback, names: []string{opt.Hostname}, storage: newStorage(filepath.Join(opt.Dir, "acme"))}
 	logger := zap.New(zapBridge{log: opt.Log})
 	a.cache = certmagic.NewCache(certmagic.CacheOptions{
 		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return a.config, nil },
 		Logger:           logger,
 	})
 	a.config = certmagic.New(a.cache, certmagic.Config{
-		Storage: &certmagic.FileStorage{Path: filepath.Join(opt.Dir, "acme")},
+		Storage: a.storage,
 		Logger:  logger,
 	})
 	template := certmagic.ACMEIssuer{
@@ -97,5 +98,5 @@ func (a *acmeSource) reload() error { return a.config.ManageAsync(a.ctx, a.names
 func (a *acmeSource) close() error {
 	a.cancel()
 	a.cache.Stop()
-	return nil
+	return a.storage.close()
 }

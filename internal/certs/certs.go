@@ -123,5 +123,5 @@ func (m *Manager) HTTPChallenge(h http.Handler) http.Handler {
 // certificate stays.
 func (m *Manager) Reload() error { return m.source.reload() }
 
-// Close ends work in the background.
+// Close ends work in the background; afterwards nothing is written. Call it once.
 func (m *Manager) Close() error { return m.source.close() }

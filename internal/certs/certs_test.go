@@ -98,7 +98,7 @@ func TestSelfSigned(t *testing.T) {
 	}
 	info, err := os.Stat(filepath.Join(dir, selfSignedFile))
 	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v", info.Mode(), err)
+		t.Errorf("%v, %v", info, err)
 	}
 	again := newManager(t, opt)
 	if l := serveTLS(t, again.TLS()); !mustHandshake(t, l, "").Equal(leaf) {
@@ -226,7 +226,7 @@ func fetch(t *testing.T, challenge string) {
 	l := serveTLS(t, m.TLS())
 	roots := x509.NewCertPool()
 	roots.AddCert(ca.root)
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(8 * time.Minute)
 	for {
 		_, err := handshake(t, l, &tls.Config{ServerName: "mx.example.test", RootCAs: roots, NextProtos: []string{"imap"}})
 		if err == nil {
@@ -250,15 +250,57 @@ func TestACMEOverHTTP(t *testing.T) { fetch(t, "http-01") }
 
 func TestACMEOverTLS(t *testing.T) { fetch(t, "tls-alpn-01") }
 
-func TestACMEServesBeforeTheCertificateIsThere(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
+// silentCA is an authority that takes connections and does not answer.
+func silentCA(t *testing.T) (net.Listener, Options) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	closed.Close() // an authority that does not answer
-	m := newManager(t, Options{Mode: ACME, Hostname: "mx.example.test", Dir: t.TempDir(), ACMECA: "http://" + closed.Addr().String(), ACMEAgree: true})
+	t.Cleanup(func() { l.Close() })
+	return l, Options{Mode: ACME, Hostname: "mx.example.test", Dir: t.TempDir(), ACMECA: "http://" + l.Addr().String(), ACMEAgree: true}
+}
+
+func TestACMEServesBeforeTheCertificateIsThere(t *testing.T) {
+	_, opt := silentCA(t)
+	m := newManager(t, opt)
 	l := serveTLS(t, m.TLS())
 	if leaf := mustHandshake(t, l, "mx.example.test"); leaf.VerifyHostname("mx.example.test") != nil {
 		t.Error("not for our name")
+	}
+}
+
+// What is under way when the house closes is given up, and nothing is left of it
+// that the next start would have to wait for.
+func TestCloseEndsTheWork(t *testing.T) {
+	ca, opt := silentCA(t)
+	m, err := New(t.Context(), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked, err := ca.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer asked.Close()
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+	locks, err := os.ReadDir(filepath.Join(opt.Dir, "acme", "locks"))
+	if err != nil || len(locks) > 0 {
+		t.Errorf("locks %v, %v", locks, err)
+	}
+	// Nor does anything begin afterwards.
+	s := newStorage(t.TempDir())
+	if err := errors.Join(s.Lock(t.Context(), "name"), s.Store(t.Context(), "key", nil)); err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- s.close() }()
+	if err := errors.Join(s.Store(t.Context(), "other", nil), s.Unlock(t.Context(), "name"), <-closed); err != nil {
+		t.Error(err)
+	}
+	if ok, err := s.TryLock(t.Context(), "name"); ok || !errors.Is(err, errStorageClosed) || !errors.Is(s.Store(t.Context(), "key", nil), errStorageClosed) {
+		t.Errorf("after the end: %v, %v", ok, err)
 	}
 }
