@@ -95,7 +95,7 @@ func TestMatchPattern(t *testing.T) {
 	if MatchPattern(long+"b", strings.Repeat("a", 500), '/') {
 		t.Error("a pattern that ends in b matches a name of a")
 	}
-	if time.Since(began) > 20*time.Second { // exponential time, not a slow machine
+	if time.Since(began) > 2*time.Minute { // exponential time, not a slow machine
 		t.Error("a pattern of many stars takes too long")
 	}
 }

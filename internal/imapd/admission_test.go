@@ -94,7 +94,7 @@ func (h *house) turnedAway(script string) {
 	conn, err := net.Dial("tcp", h.addr)
 	must(h.t, err)
 	defer conn.Close()
-	must(h.t, conn.SetDeadline(time.Now().Add(2*time.Minute)))
+	must(h.t, conn.SetDeadline(time.Now().Add(5*time.Minute)))
 	c := &client{h.t, conn, bufio.NewReader(conn)}
 	c.talk(script)
 	c.closed()

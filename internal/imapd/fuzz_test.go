@@ -35,7 +35,7 @@ func FuzzSession(f *testing.F) {
 			sess.run()
 		}()
 		go io.Copy(io.Discard, other)
-		other.SetDeadline(time.Now().Add(time.Minute))
+		other.SetDeadline(time.Now().Add(5 * time.Minute))
 		io.WriteString(other, "a LOGIN alice secret\r\na1 SELECT INBOX\r\na2 APPEND INBOX {"+
 			strconv.Itoa(len(nested))+"+}\r\n"+nested+"\r\n")
 		other.Write(b)
@@ -43,7 +43,7 @@ func FuzzSession(f *testing.F) {
 		other.Close()
 		select {
 		case <-done:
-		case <-time.After(2 * time.Minute):
+		case <-time.After(6 * time.Minute):
 			t.Fatal("the session does not end")
 		}
 		acct, err := store.Account(context.Background(), 1)

@@ -130,7 +130,7 @@ type testClock struct{ clock.System }
 func (testClock) Now() time.Time { return now }
 
 func (h *house) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	if err := h.srv.Shutdown(ctx); err != nil {
 		h.t.Error("shutdown:", err)
@@ -162,7 +162,7 @@ func (h *house) dial() *client {
 	c, err := net.Dial("tcp", h.addr)
 	must(h.t, err)
 	h.t.Cleanup(func() { c.Close() })
-	must(h.t, c.SetDeadline(time.Now().Add(2*time.Minute)))
+	must(h.t, c.SetDeadline(time.Now().Add(5*time.Minute)))
 	cl := &client{h.t, c, bufio.NewReader(c)}
 	if l := cl.line(); !strings.HasPrefix(l, "* OK ") {
 		h.t.Fatalf("greeting: %q", l)

@@ -222,7 +222,7 @@ func (c *stresser) search() error {
 	if err != nil {
 		return err
 	}
-	for i, m := range c.view.msgs { // who is left out is gone
+	for i, m := range c.view.msgs[:c.view.answered] { // who is left out is gone
 		if _, ok := slices.BinarySearch(all, uint32(i+1)); !ok {
 			m.missing = true
 		}

@@ -84,6 +84,7 @@ type clientView struct {
 	readOnly bool
 	condsto  bool
 	silent   map[*seenMessage]bool // of a silent STORE in progress: told of since
+	answered int                   // how many msgs there were at the last SEARCH response
 }
 
 // may reports whether EXPUNGE may come while command runs: RFC 9051 section 7.5.1.
@@ -109,7 +110,9 @@ func (v *clientView) take(r *reply, command string) error {
 		for _, f := range r.args[0].list {
 			v.flags = append(v.flags, strings.ToLower(f.text))
 		}
-	case "SEARCH", "ESEARCH", "RECENT", "OK", "STATUS", "LIST", "NO", "CAPABILITY", "ENABLED":
+	case "SEARCH", "ESEARCH":
+		v.answered = len(v.msgs)
+	case "RECENT", "OK", "STATUS", "LIST", "NO", "CAPABILITY", "ENABLED":
 	default:
 		return fmt.Errorf("a response nobody asked for: %s", r.raw)
 	}

@@ -72,7 +72,7 @@ func TestBounds(t *testing.T) {
 		if d := time.Since(start); d > 20*time.Millisecond {
 			t.Log(name, d, len(s.AppendBinary(nil)))
 		}
-		if d := time.Since(start); d > 20*time.Second { // quadratic time, not a slow machine
+		if d := time.Since(start); d > 2*time.Minute { // quadratic time, not a slow machine
 			t.Errorf("%s takes %v", name, d)
 		}
 	}

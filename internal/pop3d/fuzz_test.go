@@ -72,13 +72,13 @@ func converse(t *testing.T, srv *Server, b []byte) {
 		defer close(read)
 		io.Copy(&out, other)
 	}()
-	other.SetDeadline(time.Now().Add(time.Minute))
+	other.SetDeadline(time.Now().Add(5 * time.Minute))
 	io.WriteString(other, "USER alice\r\nPASS "+password+"\r\n")
 	other.Write(b)
 	other.Close()
 	select {
 	case <-done:
-	case <-time.After(2 * time.Minute):
+	case <-time.After(6 * time.Minute):
 		t.Fatal("the session does not end")
 	}
 	<-read

@@ -147,7 +147,7 @@ func newHouse(t testing.TB, change func(*Config), mail ...string) *house {
 }
 
 func (h *house) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	if err := h.srv.Shutdown(ctx); err != nil {
 		h.t.Error("shutdown:", err)
@@ -203,7 +203,7 @@ type client struct {
 func newClient(t testing.TB, c net.Conn) *client {
 	t.Helper()
 	t.Cleanup(func() { c.Close() })
-	must(t, c.SetDeadline(time.Now().Add(2*time.Minute)))
+	must(t, c.SetDeadline(time.Now().Add(5*time.Minute)))
 	return &client{t, c, bufio.NewReader(c)}
 }
 
