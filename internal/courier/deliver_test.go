@@ -402,6 +402,30 @@ func TestTotalLimitEvictsTheIdle(t *testing.T) {
 	}
 }
 
+// A server that takes one connection never sees two: the next begins when the last
+// has ended.
+func TestOneAfterAnother(t *testing.T) {
+	p := newPeer(t, "127.0.0.1:0", "PIPELINING").start()
+	c := newCourier(t, p, func(o *Options) { o.PerSite, o.MaxPerConn = 1, 1 })
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() { wantCodes(t, send(t, c, hello, "a@example.net"), 250) })
+	}
+	wg.Wait()
+	open := 0
+	for line := range strings.Lines(p.commands()) {
+		switch strings.Fields(line)[0] {
+		case "EHLO":
+			open++
+		case "QUIT":
+			open--
+		}
+		if open > 1 {
+			t.Fatalf("two at once:\n%s", p.commands())
+		}
+	}
+}
+
 func TestMaxPerConn(t *testing.T) {
 	p := newPeer(t, "127.0.0.1:0", "PIPELINING").start()
 	c := newCourier(t, p, func(o *Options) { o.MaxPerConn = 2 })

@@ -170,10 +170,10 @@ func (p *pool) forget(cl *claim) {
 // release hands a connection back for others, or with nil an unused leave.
 func (p *pool) release(cl *claim, c *conn) {
 	if c == nil || c.sent >= p.maxUse(cl) || c.full() || p.opt.Idle < 0 {
-		p.drop(cl)
 		if c != nil {
 			c.quit()
 		}
+		p.drop(cl) // now: the server must not see one more than it may
 		return
 	}
 	p.mu.Lock()
@@ -235,14 +235,15 @@ func (p *pool) sweep() {
 			c := s.idle[0]
 			s.idle = s.idle[1:]
 			p.idle--
-			p.forget(c.claim)
-			p.quits.Go(c.quit)
+			p.quits.Go(func() {
+				c.quit()
+				p.drop(c.claim)
+			})
 		}
 	}
 	if p.idle > 0 {
 		p.sweeper = time.AfterFunc(p.opt.Idle/2+time.Millisecond, p.sweep)
 	}
-	p.wake()
 }
 
 // close ends the idle connections and everybody's waiting.
