@@ -26,6 +26,7 @@ type filing struct {
 	route    *route
 	incoming *mailbox.Incoming
 	skip     int
+	reserved *reservation // of a message to be held
 	steps    []journal.Step
 
 	storing   time.Time
@@ -202,7 +203,7 @@ func (f *filing) published() {
 		f.in.opt.Mailboxes.Published(l.account.ID)
 	}
 	if f.message != nil {
-		f.in.opt.Queue.Enqueued(f.message)
+		f.reserved.handOver(func() { f.in.opt.Queue.Enqueued(f.message) })
 	}
 	f.in.opt.Journal.Published(f.events...)
 }

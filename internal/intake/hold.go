@@ -21,8 +21,16 @@ type HoldQuota struct {
 // reservations are the room for held mail that is being filed, and that the queue
 // does not count yet.
 type reservations struct {
-	mu sync.Mutex
+	mu sync.Mutex // also held while a message goes over to the queue's count
 	by map[id.Account]queue.Holds
+}
+
+// reservation is the room of one message; nil for one that takes none.
+type reservation struct {
+	r       *reservations
+	account id.Account
+	size    int64
+	over    bool
 }
 
 // holds reports whether a message that comes at a time waits for a later one.
@@ -42,11 +50,11 @@ func (in *Intake) mayHold(env *envelope.Envelope, size int64) error {
 }
 
 // reserveHold is mayHold for a message that is complete: its room is taken until
-// done is called, after which the queue counts it.
-func (in *Intake) reserveHold(env *envelope.Envelope, size int64) (done func(), err error) {
+// it is handed over to the queue, or given back.
+func (in *Intake) reserveHold(env *envelope.Envelope, size int64) (*reservation, error) {
 	a := env.Origin.Account
 	if a == 0 || !in.holds(env, env.Received) {
-		return func() {}, nil
+		return nil, nil
 	}
 	in.holding.mu.Lock()
 	defer in.holding.mu.Unlock()
@@ -54,12 +62,25 @@ func (in *Intake) reserveHold(env *envelope.Envelope, size int64) (done func(), 
 		return nil, err
 	}
 	in.holding.add(a, 1, size)
-	return func() {
-		in.holding.mu.Lock()
-		defer in.holding.mu.Unlock()
-		in.holding.add(a, -1, -size)
-	}, nil
+	return &reservation{r: &in.holding, account: a, size: size}, nil
 }
+
+// handOver ends the reservation with what makes the queue count the message, as
+// one step: nobody sees it counted twice, or not at all.
+func (r *reservation) handOver(enqueued func()) {
+	if r == nil || r.over {
+		enqueued()
+		return
+	}
+	r.r.mu.Lock()
+	defer r.r.mu.Unlock()
+	enqueued()
+	r.r.add(r.account, -1, -r.size)
+	r.over = true
+}
+
+// giveBack ends the reservation of a message that did not come to the queue.
+func (r *reservation) giveBack() { r.handOver(func() {}) }
 
 // fitsHold reports whether one more message of size octets may be held for an
 // account. Under in.holding.mu.

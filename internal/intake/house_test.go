@@ -209,7 +209,6 @@ func (h *house) call(mode smtpd.Mode, unwanted ...string) *client {
 	conn, err := net.Dial("tcp", l.Addr().String())
 	h.must(err)
 	h.t.Cleanup(func() { conn.Close() })
-	h.must(conn.SetDeadline(time.Now().Add(time.Minute)))
 	c := &client{h.t, textproto.NewConn(conn)}
 	c.want(220)
 	c.say(250, hello)

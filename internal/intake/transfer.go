@@ -170,9 +170,9 @@ func (t *Transfer) Commit(ctx context.Context, report bool) ([]error, error) {
 		t.rejected(ctx, sum, err)
 		return nil, err
 	}
-	done, err := t.in.reserveHold(t.env, t.incoming.Size())
+	reserved, err := t.in.reserveHold(t.env, t.incoming.Size())
 	if err == nil {
-		defer done()
+		defer reserved.giveBack()
 		err = t.checkRoom(ctx)
 	}
 	if err != nil {
@@ -182,7 +182,7 @@ func (t *Transfer) Commit(ctx context.Context, report bool) ([]error, error) {
 	}
 	t.env.TLSOptional = !t.env.RequireTLS && tlsOptional(t.head)
 	f := &filing{
-		in: t.in, env: t.env, route: t.route, skip: t.skip, incoming: t.incoming,
+		in: t.in, env: t.env, route: t.route, skip: t.skip, incoming: t.incoming, reserved: reserved,
 		steps: []journal.Step{
 			{Name: "commands", Took: max(0, t.began.Sub(t.env.Origin.Session.Time()))},
 			{Name: "route", Took: t.routed},
