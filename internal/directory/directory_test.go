@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -439,7 +440,7 @@ func (h *house) copies() (out []Object) {
 			return err
 		}
 		data := make([]byte, r.Ref.Length)
-		if _, err := r.Body.Read(data); err != nil {
+		if _, err := io.ReadFull(r.Body, data); err != nil {
 			return err
 		}
 		out = append(out, Object{Name: meta.Object, Date: meta.Date, Ref: r.Ref, Data: data})

@@ -51,6 +51,7 @@ func TestCrash(t *testing.T) {
 // crashRound runs the child until it has acknowledged some messages, and kills it.
 func crashRound(t *testing.T, dir string, round int, acked map[string]uint32) {
 	cmd := exec.Command(os.Args[0], "-test.run=^TestCrash$")
+	cmd.Stderr = os.Stderr
 	cmd.Env = append(os.Environ(), crashDir+"="+dir, fmt.Sprintf("ROUND=%d", round))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -61,7 +62,8 @@ func crashRound(t *testing.T, dir string, round int, acked map[string]uint32) {
 	}
 	lines := bufio.NewScanner(out)
 	want := 20 + 37*round%150
-	for n := 0; n < want && lines.Scan(); n++ {
+	n := 0
+	for ; n < want && lines.Scan(); n++ {
 		noteAck(t, lines.Text(), acked)
 	}
 	cmd.Process.Kill()
@@ -69,6 +71,9 @@ func crashRound(t *testing.T, dir string, round int, acked map[string]uint32) {
 		noteAck(t, lines.Text(), acked)
 	}
 	cmd.Wait()
+	if n < want {
+		t.Fatalf("the child ended by itself after %d lines", n)
+	}
 }
 
 // noteAck reads "ack SUBJECT UID"; a line that the kill cut short says nothing.

@@ -26,13 +26,42 @@ type ground struct {
 	db    kv.Store
 	body  blob.Store
 	refs  *refs.Counter
-	clock *clock.Fake
+	clock *sweeperClock
 	quota int64
 	space *space.Reserve
 }
 
+// sweeperClock tells when the sweeper has begun to wait for its next look.
+type sweeperClock struct {
+	*clock.Fake
+	waits chan struct{} // holds a value, but for looks that nobody followed
+}
+
+func newSweeperClock() *sweeperClock {
+	return &sweeperClock{clock.NewFake(time.Unix(1_800_000_000, 0)), make(chan struct{}, 1)}
+}
+
+func (c *sweeperClock) NewTimer(d time.Duration) clock.Timer {
+	t := c.Fake.NewTimer(d)
+	if d == lookEvery {
+		select {
+		case c.waits <- struct{}{}:
+		default:
+		}
+	}
+	return t
+}
+
+// look lets the sweeper look once, and returns when it has done what it found.
+func (c *sweeperClock) look() {
+	<-c.waits
+	c.Advance(lookEvery)
+	<-c.waits
+	c.waits <- struct{}{}
+}
+
 func newGround(t testing.TB) *ground {
-	g := &ground{t: t, dir: t.TempDir(), clock: clock.NewFake(time.Unix(1_800_000_000, 0))}
+	g := &ground{t: t, dir: t.TempDir(), clock: newSweeperClock()}
 	g.open()
 	t.Cleanup(g.close)
 	return g
@@ -45,6 +74,7 @@ func (g *ground) open() {
 	bodies, err := segment.Open(filepath.Join(g.dir, "blob"), segment.Options{Space: g.space})
 	g.must(err)
 	g.db, g.body, g.refs = db, bodies, refs.New(bodies)
+	g.clock.waits = make(chan struct{}, 1) // for the sweeper of this run
 	g.Store, err = Open(db, bodies, g.refs, Options{
 		Clock: g.clock, Space: g.space,
 		Quota: func(context.Context, id.Account) (int64, error) { return g.quota, nil },
