@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"posthouse/internal/clock"
 	"posthouse/internal/kv"
@@ -15,18 +16,18 @@ import (
 	"posthouse/internal/smtp"
 )
 
-// post is a list over a store on disk, in a time of its own.
+// post is a list over a store that outlives it, in a time of its own.
 type post struct {
 	*List
 	t     *testing.T
-	dir   string
+	disk  vfs.FS
 	db    *pebble.Store
 	clock *clock.Fake
 	opt   Options
 }
 
 func newPost(t *testing.T, learn int) *post {
-	p := &post{t: t, dir: filepath.Join(t.TempDir(), "kv"), clock: clock.NewFake(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))}
+	p := &post{t: t, disk: vfs.NewMem(), clock: clock.NewFake(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))}
 	p.opt = Options{
 		Clock: p.clock, Domains: []smtp.DomainPattern{"example.test", "*.far.test"},
 		Delay: 5 * time.Minute, Window: 24 * time.Hour, Lifetime: 36 * 24 * time.Hour, Learn: learn,
@@ -38,7 +39,7 @@ func newPost(t *testing.T, learn int) *post {
 
 func (p *post) open() {
 	p.t.Helper()
-	db, err := pebble.Open(p.dir, pebble.Options{})
+	db, err := pebble.Open("kv", pebble.Options{FS: p.disk})
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package smtpd
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -45,25 +44,23 @@ type pipeAddr struct{}
 func (pipeAddr) Network() string { return "pipe" }
 func (pipeAddr) String() string  { return "pipe" }
 
+// dial connects and takes the greeting.
+func (p *pipes) dial(t *testing.T) *peer {
+	t.Helper()
+	client, server := net.Pipe()
+	p.conns <- server
+	t.Cleanup(func() { client.Close() })
+	c := newPeer(t, client)
+	c.want("220 ")
+	return c
+}
+
 // dialPipes starts a server on pipes and connects to it.
 func dialPipes(t *testing.T, cfg Config, h Handler) *peer {
 	t.Helper()
-	cfg.Hostname = "mx.example.test"
-	s, l := New(cfg, h), newPipes()
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(l) }()
-	client, server := net.Pipe()
-	l.conns <- server
-	t.Cleanup(func() {
-		client.Close()
-		s.Shutdown(t.Context())
-		if err := <-done; !errors.Is(err, ErrServerClosed) {
-			t.Errorf("Serve: %v", err)
-		}
-	})
-	p := newPeer(t, client)
-	p.want("220 ")
-	return p
+	l := newPipes()
+	serveOn(t, l, cfg, h)
+	return l.dial(t)
 }
 
 // pieces is what bodies are made of: all that means something to a server, alone

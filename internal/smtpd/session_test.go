@@ -222,8 +222,7 @@ func TestAuthNeedsTLS(t *testing.T) {
 
 func TestStartTLSInjection(t *testing.T) {
 	srvTLS, _ := certificate(t)
-	_, addr := serve(t, Config{TLS: srvTLS}, &house{})
-	p := dial(t, addr)
+	p := dialPipes(t, Config{TLS: srvTLS}, &house{})
 	p.do("EHLO x", "250")
 	p.send("STARTTLS\r\nMAIL FROM:<evil@x.test>\r\n")
 	p.want("554 5.5.0")

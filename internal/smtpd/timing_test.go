@@ -38,16 +38,10 @@ func (l *countingListener) Accept() (net.Conn, error) {
 }
 
 func TestPipelining(t *testing.T) {
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	inner, h := newPipes(), &house{}
 	l := &countingListener{Listener: inner}
-	h := &house{}
-	s := New(Config{Hostname: "mx.example.test"}, h)
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(l) }()
-	p := dial(t, inner.Addr().String())
+	serveOn(t, l, Config{}, h)
+	p := inner.dial(t)
 	p.do("EHLO x", "250")
 	before := l.writes.Load()
 	// As a client that pipelines sends it (RFC 2920 section 3.1).
@@ -72,10 +66,6 @@ func TestPipelining(t *testing.T) {
 	if m := only(t, h); len(m.env.Rcpts) != 50 {
 		t.Errorf("%d recipients", len(m.env.Rcpts))
 	}
-	if err := s.Shutdown(t.Context()); err != nil {
-		t.Error(err)
-	}
-	<-done
 }
 
 // A command that has come in part must not hold back the replies before it.
@@ -180,7 +170,11 @@ func TestClientThatDoesNotRead(t *testing.T) {
 
 func TestShutdown(t *testing.T) {
 	h := &house{block: make(chan struct{}), started: make(chan struct{})}
-	s, addr := serve(t, Config{}, h)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, addr := serveOn(t, l, Config{}, h), l.Addr().String()
 	idle, busy := dial(t, addr), dial(t, addr)
 	idle.do("EHLO x", "250")
 	busy.begin()
@@ -208,8 +202,8 @@ func TestShutdown(t *testing.T) {
 	if m := only(t, h); string(m.body) != "half and whole\r\n" {
 		t.Errorf("body %q", m.body)
 	}
-	if _, err := net.Dial("tcp", addr); err == nil {
-		t.Error("still listening")
+	if err := l.(*net.TCPListener).SetDeadline(time.Time{}); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("still listening: %v", err)
 	}
 }
 

@@ -107,13 +107,17 @@ func TestShutdownBeforeGreeting(t *testing.T) {
 		p := met(t, s)
 		synctest.Wait()
 		began := time.Now()
-		go s.Shutdown(t.Context())
+		over := make(chan error, 1)
+		go func() { over <- s.Shutdown(t.Context()) }()
 		p.want("421 4.3.2")
 		p.closed()
 		if d := time.Since(began); d != 0 {
 			t.Errorf("after %v", d)
 		}
 		p.conn.Close()
+		if err := <-over; err != nil {
+			t.Error(err)
+		}
 	})
 }
 
@@ -134,8 +138,7 @@ func TestOutOfStep(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h, w := &house{}, newWatcher()
-			_, addr := serve(t, Config{TLS: srvTLS, OfferAuth: true, AllowPlaintextAuth: true, Observer: w}, h)
-			p := dial(t, addr)
+			p := dialPipes(t, Config{TLS: srvTLS, OfferAuth: true, Observer: w}, h)
 			if c.first != "" {
 				p.do(c.first, "250")
 			}
