@@ -146,7 +146,7 @@ func (q *Queue) finishDrops(ctx context.Context) error {
 // operation is an operator's change of one entry, in a transaction.
 type operation struct {
 	c    *change
-	row  *row
+	row  *row // nil: it is done meanwhile
 	busy bool
 }
 
@@ -177,57 +177,18 @@ func (q *Queue) operate(ctx context.Context, picked []*entry, do func(kv.Tx, *op
 func (q *Queue) operateBatch(ctx context.Context, picked []*entry, do func(kv.Tx, *operation) error, after func(*entry)) error {
 	q.order.Lock()
 	defer q.order.Unlock()
-	b := new(batch)
-	busy := make(map[*entry]bool)
-	now := q.opt.Clock.Now()
-	q.mu.Lock()
-	for _, e := range picked {
-		busy[e] = e.is(fBusy)
-		b.changes = append(b.changes, &change{e: e, o: new(courier.Outcome), at: now})
-	}
-	q.mu.Unlock()
-	found := make(map[*entry]bool)
-	err := q.opt.DB.Update(ctx, b.parts(), func(tx kv.Tx) error {
-		clear(found)
-		b.events, b.released = b.events[:0], b.released[:0]
-		for _, c := range b.changes {
-			c.removed, c.events = false, c.events[:0]
-			msg := c.e.msg.id()
-			r, err := getRow(tx, msg, c.e.n)
-			if errors.Is(err, kv.ErrNotFound) {
-				continue // done meanwhile
-			}
-			if err != nil {
-				return err
-			}
-			found[c.e] = true
-			if c.from, err = senderOf(tx, msg); err != nil {
-				return err
-			}
-			if err := do(tx, &operation{c: c, row: r, busy: busy[c.e]}); err != nil {
-				return err
-			}
-			b.events = append(b.events, c.events...)
-		}
-		for _, c := range b.changes {
-			if c.removed {
-				if err := q.removeMessageTx(tx, b, c.e.msg); err != nil {
-					return err
-				}
-			}
-		}
-		return q.opt.Journal.AppendTx(tx, b.events...)
-	})
+	b, ops := q.operations(picked)
+	err := q.opt.DB.Update(ctx, b.parts(), func(tx kv.Tx) error { return q.operateTx(tx, b, ops, do) })
 	if err != nil {
 		return err
 	}
 	q.mu.Lock()
-	for _, c := range b.changes {
-		switch {
-		case c.removed:
-			q.remove(c.e)
-		case found[c.e] && after != nil && c.e.state != sGone:
-			after(c.e)
+	for _, op := range ops {
+		switch e := op.c.e; {
+		case op.c.removed:
+			q.remove(e)
+		case op.row != nil && after != nil && e.state != sGone:
+			after(e)
 		}
 	}
 	q.pump()
@@ -235,4 +196,48 @@ func (q *Queue) operateBatch(ctx context.Context, picked []*entry, do func(kv.Tx
 	q.mu.Unlock()
 	q.published(b)
 	return nil
+}
+
+// operations are those on some entries, and the batch of their changes.
+func (q *Queue) operations(picked []*entry) (*batch, []*operation) {
+	b, now := new(batch), q.opt.Clock.Now()
+	ops := make([]*operation, len(picked))
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, e := range picked {
+		c := &change{e: e, o: new(courier.Outcome), at: now}
+		b.changes = append(b.changes, c)
+		ops[i] = &operation{c: c, busy: e.is(fBusy)}
+	}
+	return b, ops
+}
+
+// operateTx writes a batch of operations. It may run again.
+func (q *Queue) operateTx(tx kv.Tx, b *batch, ops []*operation, do func(kv.Tx, *operation) error) error {
+	b.events, b.released = b.events[:0], b.released[:0]
+	for _, op := range ops {
+		c, msg := op.c, op.c.e.msg.id()
+		c.removed, c.events = false, c.events[:0]
+		var err error
+		if op.row, err = getRow(tx, msg, c.e.n); errors.Is(err, kv.ErrNotFound) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		if c.from, err = senderOf(tx, msg); err != nil {
+			return err
+		}
+		if err := do(tx, op); err != nil {
+			return err
+		}
+		b.events = append(b.events, c.events...)
+	}
+	for _, c := range b.changes {
+		if c.removed {
+			if err := q.removeMessageTx(tx, b, c.e.msg); err != nil {
+				return err
+			}
+		}
+	}
+	return q.opt.Journal.AppendTx(tx, b.events...)
 }

@@ -89,11 +89,8 @@ func TestHoldReleaseDrop(t *testing.T) {
 		synctest.Wait()
 		do(t, 2, h.q.Hold, Selector{Domain: "two.net"})
 		do(t, 0, h.q.Hold, Selector{Domain: "two.net"})
-		h.stop()
-		h.open()
-		h.start()
-		time.Sleep(24 * time.Hour)
-		synctest.Wait()
+		h.restart()
+		pass(24 * time.Hour)
 		if h.world.tried("a@one.net") != 2 || h.world.tried("b@two.net") != 1 {
 			t.Errorf("%v", h.world.all())
 		}
@@ -145,7 +142,7 @@ func TestHoldAndDropWhileTrying(t *testing.T) {
 	for _, outcome := range []courier.Outcome{sent(), reply(451, 7, 1, "later"), reply(550, 1, 1, "no")} {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHouse(t)
-			h.world.answer = func(string, int) courier.Outcome { return outcome }
+			h.world.answer = always(outcome)
 			h.world.gate = make(chan struct{})
 			h.start()
 			h.enqueue(h.letterTo("hold@one.net"))
@@ -183,8 +180,7 @@ func TestRefile(t *testing.T) {
 			}
 		}
 		h.start()
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		pass(time.Hour)
 		if list := h.list(Selector{}); len(list) != 1 || list[0].State != Held || len(h.world.attempts()) != 0 {
 			t.Errorf("%+v", list)
 		}

@@ -26,17 +26,13 @@ func TestReportsWaitForRoom(t *testing.T) {
 		m.Rcpts[0].Notify = "SUCCESS"
 		h.enqueue(h.letterTo("bad@one.net"))
 		h.enqueue(m)
-		time.Sleep(24 * time.Hour)
-		synctest.Wait()
+		pass(24 * time.Hour)
 		if n := h.world.tried("a@old.net"); n != 1 || len(h.told()) != 0 || len(h.q.messages) != 2 {
 			t.Errorf("sent %d times, %d reports, %d messages wait", n, len(h.told()), len(h.q.messages))
 		}
-		h.mu.Lock()
-		h.refuse = nil
-		h.mu.Unlock()
+		h.setRefuse(nil)
 		h.enqueue(h.letterTo("c@two.net"))
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		pass(time.Hour)
 		about := map[string]bool{}
 		for _, d := range h.told() {
 			about[d.Rcpts[0].To.String()] = true

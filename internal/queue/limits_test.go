@@ -41,8 +41,7 @@ func TestProviderCap(t *testing.T) {
 		if h.world.tried("a@small.net") != 1 {
 			t.Error("another site's mail waits")
 		}
-		time.Sleep(41 * time.Second)
-		synctest.Wait()
+		pass(41 * time.Second)
 		if h.world.mostAll != 4 { // and the small one
 			t.Errorf("%d at once", h.world.mostAll)
 		}
@@ -83,8 +82,7 @@ func TestMessageRate(t *testing.T) {
 		if count(); free != 50 {
 			t.Errorf("%d of 50 neighbours went", free)
 		}
-		time.Sleep(6 * time.Minute)
-		synctest.Wait()
+		pass(6 * time.Minute)
 		if count(); len(slow) != 50 {
 			t.Errorf("%d went in six minutes", len(slow))
 		}
@@ -112,9 +110,7 @@ func TestSources(t *testing.T) {
 		h.opt.Limits = limits(t, shaping.Limit{Match: "*", Connections: 2})
 		h.open()
 		h.start()
-		for i := range 400 {
-			h.enqueue(h.letterTo(fmt.Sprintf("u%d@one.net", i)))
-		}
+		h.enqueueMany(400, "u%d@one.net")
 		for i := range 10 {
 			m := h.letterTo(fmt.Sprintf("bulk%d@one.net", i))
 			m.Envelope.Stream = envelope.Bulk
@@ -124,8 +120,7 @@ func TestSources(t *testing.T) {
 			m.Envelope.Stream = envelope.Bulk
 			h.enqueue(m)
 		}
-		time.Sleep(10 * time.Minute)
-		synctest.Wait()
+		pass(10 * time.Minute)
 		by := map[string]int{}
 		for _, x := range h.world.attempts() {
 			by[x.asked.Source]++

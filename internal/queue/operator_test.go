@@ -21,7 +21,7 @@ func TestMoreSelectors(t *testing.T) {
 		h := newHouse(t)
 		h.opt.Sources = []Source{{Name: "main"}, {Name: "bulk", Streams: []envelope.Stream{envelope.Bulk}}}
 		h.open()
-		h.world.answer = func(string, int) courier.Outcome { return reply(451, 7, 1, "later") }
+		h.world.answer = always(reply(451, 7, 1, "later"))
 		h.start()
 		m := h.letterTo("a@x.shared", "b@x.shared", "a@one.net")
 		h.enqueue(m)
@@ -122,12 +122,9 @@ func TestSuspendDomain(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Minute)
-		h.stop()
-		h.open()
-		h.start()
+		h.restart()
 		h.enqueue(h.letterTo("new@stop.shared"))
-		time.Sleep(time.Minute)
-		synctest.Wait()
+		pass(time.Minute)
 		left := h.list(Selector{})
 		if len(left) < 20 || h.world.tried("new@stop.shared") != 0 || h.world.tried("u19@go.shared") != 1 {
 			t.Errorf("%d left, %v", len(left), h.world.all())
@@ -139,8 +136,7 @@ func TestSuspendDomain(t *testing.T) {
 		if err != nil || len(traffic.Suspended) != 1 || traffic.Suspended[0].Domain != "stop.shared" || len(traffic.Sites) != 1 || traffic.Sites[0].Suspended == "" {
 			t.Errorf("%+v, %v", traffic, err)
 		}
-		time.Sleep(5 * time.Hour)
-		synctest.Wait()
+		pass(5 * time.Hour)
 		if n := len(h.told()); n != len(left) || h.told()[0].Rcpts[0].Action != report.Delayed || h.told()[0].Rcpts[0].Enhanced.String() != "4.3.2" {
 			t.Errorf("%d of %d senders told", n, len(left))
 		}
@@ -150,8 +146,7 @@ func TestSuspendDomain(t *testing.T) {
 		if was, err := h.q.Resume(t.Context(), stop); was || err != nil {
 			t.Errorf("twice: %v, %v", was, err)
 		}
-		time.Sleep(9 * time.Hour)
-		synctest.Wait()
+		pass(9 * time.Hour)
 		h.empty()
 		h.stop()
 		if err := h.q.Suspend(t.Context(), Suspension{}); !errors.Is(err, ErrTarget) {
@@ -168,8 +163,7 @@ func TestSuspendSite(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.enqueue(h.letterTo("a@x.shared", "b@y.shared", "c@one.net"))
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		pass(time.Hour)
 		if h.world.tried("a@x.shared")+h.world.tried("b@y.shared") != 0 || h.world.tried("c@one.net") != 1 {
 			t.Errorf("%v", h.world.all())
 		}
@@ -206,9 +200,7 @@ func TestReroute(t *testing.T) {
 		if n, err := h.q.Reroute(t.Context(), Selector{Domain: "one.net"}, way); n != 1 || err != nil {
 			t.Fatalf("%d, %v", n, err)
 		}
-		h.stop()
-		h.open()
-		h.start()
+		h.restart()
 		if e := h.list(Selector{Domain: "one.net"})[0]; e.Via != "smtp://user:xxxxx@relay.example:2525" {
 			t.Errorf("%+v", e)
 		}
@@ -274,8 +266,7 @@ func TestWhy(t *testing.T) {
 		if _, err := h.q.Hold(t.Context(), Selector{Domain: "held.net"}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Minute + time.Second)
-		synctest.Wait()
+		pass(time.Minute + time.Second)
 		for domain, want := range map[string]string{
 			"dead.net":   "nothing goes to its mail hosts after 1 failures: 451 4.4.1 Connection failed",
 			"grey.net":   "waits for its next attempt",

@@ -29,8 +29,7 @@ func TestPeopleBeforeBulk(t *testing.T) {
 		urgent := h.letterTo("urgent@one.net")
 		urgent.Envelope.Priority = 6
 		h.enqueue(urgent)
-		time.Sleep(4 * time.Second)
-		synctest.Wait()
+		pass(4 * time.Second)
 		if h.world.tried("person@one.net") != 1 || h.world.tried("urgent@one.net") != 1 {
 			t.Errorf("letters wait behind bulk: %v", h.world.all())
 		}
@@ -43,16 +42,12 @@ func TestPeopleBeforeBulk(t *testing.T) {
 			return n
 		}
 		before := bulk()
-		for i := range 300 {
-			h.enqueue(h.letterTo(fmt.Sprintf("person%d@one.net", i)))
-		}
-		time.Sleep(100 * time.Second)
-		synctest.Wait()
+		h.enqueueMany(300, "person%d@one.net")
+		pass(100 * time.Second)
 		if n := bulk() - before; n < 20 || n > 45 { // a third of the turns
 			t.Errorf("bulk got %d of 100 turns beside people's mail", n)
 		}
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		pass(time.Hour)
 		h.empty()
 		h.stop()
 	})
@@ -73,9 +68,7 @@ func TestSlowSitesDelayNobody(t *testing.T) {
 		}
 		h.open()
 		h.start()
-		for i := range crowd {
-			h.enqueue(h.letterTo(fmt.Sprintf("u%d@slow.net", i)))
-		}
+		h.enqueueMany(crowd, "u%d@slow.net")
 		prompt := func(what string) {
 			for i := range 20 {
 				to := fmt.Sprintf("a@fast%d-%s.net", i, what)
@@ -138,8 +131,7 @@ func TestNobodyIsForgottenInTheCrowd(t *testing.T) {
 		if h.world.tried("second@dead11.net") != 0 {
 			t.Fatal("there was a lane")
 		}
-		time.Sleep(10 * time.Minute)
-		synctest.Wait()
+		pass(10 * time.Minute)
 		if h.world.tried("second@dead11.net") != 1 {
 			t.Error("forgotten")
 		}

@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -72,17 +71,15 @@ func TestRecipientsOfASiteShareATransaction(t *testing.T) {
 func TestRetryForFiveDays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
-		h.world.answer = func(string, int) courier.Outcome { return reply(451, 7, 1, "greylisted for ever") }
+		h.world.answer = always(reply(451, 7, 1, "greylisted for ever"))
 		h.start()
 		began := time.Now()
 		h.enqueue(h.letterTo("a@one.net"))
-		time.Sleep(3*time.Hour + 59*time.Minute)
-		synctest.Wait()
+		pass(3*time.Hour + 59*time.Minute)
 		if len(h.told()) != 0 {
 			t.Error("told too early")
 		}
-		time.Sleep(6 * 24 * time.Hour)
-		synctest.Wait()
+		pass(6 * 24 * time.Hour)
 		tries := h.world.attempts()
 		if d := tries[1].at.Sub(tries[0].at); d < 5*time.Minute || d > 6*time.Minute {
 			t.Errorf("second try after %v", d)
@@ -144,8 +141,7 @@ func TestOneOfThreeFails(t *testing.T) {
 			t.Errorf("%+v", list)
 		}
 		h.rows(2)
-		time.Sleep(7 * time.Minute)
-		synctest.Wait()
+		pass(7 * time.Minute)
 		if h.world.tried("good@one.net") != 1 || h.world.tried("bad@one.net") != 1 || h.world.tried("later@one.net") != 2 {
 			t.Errorf("%v", h.world.all())
 		}
@@ -157,7 +153,7 @@ func TestOneOfThreeFails(t *testing.T) {
 func TestNoReportForReportsAndForTheDeaf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
-		h.world.answer = func(string, int) courier.Outcome { return reply(550, 1, 1, "no such user") }
+		h.world.answer = always(reply(550, 1, 1, "no such user"))
 		h.start()
 		dsn := h.letterTo("a@one.net")
 		dsn.Envelope.From = addr("x@y.z")
@@ -189,105 +185,10 @@ func TestUnresolvableDomain(t *testing.T) {
 		if len(h.told()) != 1 || len(h.told()[0].Rcpts) != 2 || h.told()[0].Rcpts[0].Status.String() != "5.1.10" {
 			t.Fatalf("%+v", h.told())
 		}
-		h.world.mu.Lock()
-		delete(h.world.unknown, "flaky.net")
-		h.world.mu.Unlock()
-		time.Sleep(7 * time.Minute)
-		synctest.Wait()
+		h.world.found("flaky.net")
+		pass(7 * time.Minute)
 		if h.world.tried("c@flaky.net") != 1 {
 			t.Error("not tried again")
-		}
-		h.empty()
-		h.stop()
-	})
-}
-
-// A restart neither loses an entry nor repeats what was recorded.
-func TestRestart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t)
-		h.world.answer = func(to string, n int) courier.Outcome {
-			if strings.HasPrefix(to, "later") && n < 3 {
-				return reply(451, 7, 1, "not yet")
-			}
-			return sent()
-		}
-		h.start()
-		for i := range 20 {
-			h.enqueue(h.letterTo(fmt.Sprintf("ok%d@one.net", i), fmt.Sprintf("later%d@one.net", i)))
-		}
-		synctest.Wait()
-		h.stop()
-		h.rows(40)
-		h.file(h.letterTo("new@one.net")) // a crash between the commit and Enqueued
-		h.open()
-		h.start()
-		synctest.Wait()
-		if h.world.tried("new@one.net") != 1 || h.world.tried("later3@one.net") != 1 {
-			t.Errorf("%v", h.world.all())
-		}
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		for to, n := range h.world.all() {
-			want := 1
-			if strings.HasPrefix(to, "later") {
-				want = 3
-			}
-			if n != want {
-				t.Errorf("%s was tried %d times", to, n)
-			}
-		}
-		h.empty()
-		h.stop()
-	})
-}
-
-func TestStopWaitsAndThenCutsOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t)
-		h.world.gate = make(chan struct{})
-		h.start()
-		h.enqueue(h.letterTo("a@one.net"))
-		synctest.Wait()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		began := time.Now()
-		if err := h.q.Close(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Minute {
-			t.Errorf("closed after %v: %v", time.Since(began), err)
-		}
-		h.rows(2)
-		h.world.gate = nil
-		h.open()
-		h.start()
-		synctest.Wait()
-		if h.world.tried("a@one.net") != 2 {
-			t.Error("not tried at once after the start")
-		}
-		h.empty()
-		h.stop()
-	})
-}
-
-// Whom nobody is spoken to for yet does not keep the queue from stopping: that was no
-// try, and there is another after the start.
-func TestStopLeavesWhatHasNoConnection(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t)
-		h.world.gate = make(chan struct{})
-		h.start()
-		h.enqueue(h.letterTo("a@deaf.net", "b@deaf.net"))
-		synctest.Wait()
-		began := time.Now()
-		if err := h.q.Close(t.Context()); err != nil || time.Since(began) != 0 {
-			t.Errorf("closed after %v: %v", time.Since(began), err)
-		}
-		h.rows(3)
-		h.world.gate = nil
-		h.open()
-		h.start()
-		synctest.Wait()
-		if h.world.tried("a@deaf.net") != 2 {
-			t.Error("not tried at once after the start")
 		}
 		h.empty()
 		h.stop()
@@ -300,29 +201,24 @@ func TestStoreFailsForAWhile(t *testing.T) {
 		h := newHouse(t)
 		h.start()
 		h.world.gate = make(chan struct{})
-		for i := range 10 {
-			h.enqueue(h.letterTo(fmt.Sprintf("a%d@one.net", i)))
-		}
+		h.enqueueMany(10, "a%d@one.net")
 		synctest.Wait()
 		begun := len(h.world.attempts())
 		h.db.(*memory).setFail(errors.New("disk full"))
 		h.world.gate <- struct{}{} // one is sent, and cannot be recorded
 		synctest.Wait()
-		time.Sleep(10 * time.Second)
-		synctest.Wait()
+		pass(10 * time.Second)
 		paused := len(h.world.attempts())
 		if paused > begun+1 {
 			t.Errorf("%d attempts began while the store failed", paused-begun)
 		}
 		close(h.world.gate)
-		time.Sleep(10 * time.Minute)
-		synctest.Wait()
+		pass(10 * time.Minute)
 		if n := len(h.world.attempts()); n != paused {
 			t.Errorf("%d attempts began while the store failed", n-paused)
 		}
 		h.db.(*memory).setFail(nil)
-		time.Sleep(2 * time.Minute)
-		synctest.Wait()
+		pass(2 * time.Minute)
 		for to, n := range h.world.all() {
 			if n != 1 {
 				t.Errorf("%s was sent %d times", to, n)
@@ -351,16 +247,12 @@ func TestReporterFails(t *testing.T) {
 			h.enqueue(h.letterTo(fmt.Sprintf("bad%d@one.net", i)))
 			h.enqueue(h.letterTo(fmt.Sprintf("good%d@one.net", i)))
 		}
-		time.Sleep(2 * time.Minute)
-		synctest.Wait()
+		pass(2 * time.Minute)
 		if n := len(h.list(Selector{})); n != 20 {
 			t.Errorf("%d entries left, want the 20 without a report", n)
 		}
-		h.mu.Lock()
-		h.refuse = nil
-		h.mu.Unlock()
-		time.Sleep(20 * time.Minute)
-		synctest.Wait()
+		h.setRefuse(nil)
+		pass(20 * time.Minute)
 		if len(h.told()) != 20 {
 			t.Errorf("%d reports", len(h.told()))
 		}
@@ -376,14 +268,11 @@ func TestConcurrencyFollowsTheBacklog(t *testing.T) {
 		h.world.perSite, h.world.total = 5, 7
 		h.open()
 		h.start()
-		for i := range 100 {
-			h.enqueue(h.letterTo(fmt.Sprintf("u%d@big.net", i)))
-		}
+		h.enqueueMany(100, "u%d@big.net")
 		for i := range 10 {
 			h.enqueue(h.letterTo(fmt.Sprintf("u%d@small%d.net", i, i)))
 		}
-		time.Sleep(10 * time.Second)
-		synctest.Wait()
+		pass(10 * time.Second)
 		small := 0
 		for _, x := range h.world.attempts() {
 			if strings.Contains(x.rcpts[0], "small") {
@@ -393,8 +282,7 @@ func TestConcurrencyFollowsTheBacklog(t *testing.T) {
 		if small != 10 {
 			t.Errorf("after 10 s %d of 10 small sites were served", small)
 		}
-		time.Sleep(time.Minute)
-		synctest.Wait()
+		pass(time.Minute)
 		if h.world.most["big.net"] != 5 || h.world.mostAll != 7 {
 			t.Errorf("at most %d connections to the big site, %d in all", h.world.most["big.net"], h.world.mostAll)
 		}
@@ -416,8 +304,7 @@ func TestDamagedBodyIsNotDropped(t *testing.T) {
 			t.Errorf("%+v", list)
 		}
 		h.bodies.set(m.Body, text)
-		time.Sleep(7 * time.Minute)
-		synctest.Wait()
+		pass(7 * time.Minute)
 		h.empty()
 		h.stop()
 	})

@@ -42,8 +42,7 @@ func TestDeadSiteIsFoundOnce(t *testing.T) {
 		if n := len(h.world.attempts()); n > firstWindow {
 			t.Errorf("%d tries at once", n)
 		}
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		pass(time.Hour)
 		tries := len(h.world.attempts())
 		if tries > firstWindow+7 { // after 1, 2, 4, 8, 16 and 30 minutes
 			t.Errorf("%d tries in an hour", tries)
@@ -62,8 +61,7 @@ func TestDeadSiteIsFoundOnce(t *testing.T) {
 		if h.world.tried("a@alive.net") != 1 {
 			t.Error("another site's mail waits")
 		}
-		time.Sleep(3*time.Hour + 6*time.Minute)
-		synctest.Wait()
+		pass(3*time.Hour + 6*time.Minute)
 		if n := len(h.told()); n != 200 {
 			t.Errorf("after four hours %d of 200 senders are told", n)
 		}
@@ -73,8 +71,7 @@ func TestDeadSiteIsFoundOnce(t *testing.T) {
 			}
 		}
 		dead.Store(false)
-		time.Sleep(9 * time.Hour) // those with attempts behind them come last
-		synctest.Wait()
+		pass(9 * time.Hour) // those with attempts behind them come last
 		h.empty()
 		h.stop()
 	})
@@ -84,13 +81,10 @@ func TestDeadSiteIsFoundOnce(t *testing.T) {
 func TestDeadSiteForFiveDays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
-		h.world.answer = func(string, int) courier.Outcome { return unreached() }
+		h.world.answer = always(unreached())
 		h.start()
-		for i := range 50 {
-			h.enqueue(h.letterTo(fmt.Sprintf("u%d@one.net", i)))
-		}
-		time.Sleep(5*24*time.Hour + 6*time.Minute)
-		synctest.Wait()
+		h.enqueueMany(50, "u%d@one.net")
+		pass(5*24*time.Hour + 6*time.Minute)
 		failed := 0
 		for _, d := range h.told() {
 			if d.Rcpts[0].Action == report.Failed && d.Rcpts[0].Status.String() == "5.4.7" {
@@ -128,10 +122,9 @@ func TestRetryOfADeadSite(t *testing.T) {
 			h.enqueue(h.letterTo(fmt.Sprintf("u%d@sub.one.net", i)))
 			h.enqueue(h.letterTo(fmt.Sprintf("u%d@flaky.net", i)))
 		}
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		pass(time.Hour)
 		dead.Store(false)
-		delete(h.world.unknown, "flaky.net")
+		h.world.found("flaky.net")
 		do(t, 0, h.q.Retry, Selector{Domain: "other.net"})
 		do(t, 50, h.q.Retry, Selector{Domain: "one.net"})
 		synctest.Wait()
@@ -152,11 +145,8 @@ func TestSilentNameServer(t *testing.T) {
 		h := newHouse(t)
 		h.world.unknown["flaky.net"] = status.New(451, 4, 3, "no answer")
 		h.start()
-		for i := range 100 {
-			h.enqueue(h.letterTo(fmt.Sprintf("u%d@flaky.net", i)))
-		}
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		h.enqueueMany(100, "u%d@flaky.net")
+		pass(time.Hour)
 		counted := 0
 		for _, e := range h.list(Selector{}) {
 			counted += e.Attempts
@@ -164,11 +154,8 @@ func TestSilentNameServer(t *testing.T) {
 		if counted == 0 || counted > 8 {
 			t.Errorf("%d attempts are counted", counted)
 		}
-		h.world.mu.Lock()
-		delete(h.world.unknown, "flaky.net")
-		h.world.mu.Unlock()
-		time.Sleep(2 * time.Hour)
-		synctest.Wait()
+		h.world.found("flaky.net")
+		pass(2 * time.Hour)
 		h.empty()
 		h.stop()
 	})
@@ -199,11 +186,8 @@ func TestWindowFollowsTheAnswers(t *testing.T) {
 			h.world.mu.Unlock()
 		}
 		round := func(n int) {
-			for i := range n {
-				h.enqueue(h.letterTo(fmt.Sprintf("u%d@one.net", i)))
-			}
-			time.Sleep(time.Duration(n+2) * time.Second)
-			synctest.Wait()
+			h.enqueueMany(n, "u%d@one.net")
+			pass(time.Duration(n+2) * time.Second)
 		}
 		set(func() courier.Outcome { return sent() })
 		round(100)
@@ -228,8 +212,7 @@ func TestWindowFollowsTheAnswers(t *testing.T) {
 		if w := h.windowOf("one.net"); w < 5 {
 			t.Errorf("window %d after 200 good answers", w)
 		}
-		time.Sleep(6 * time.Hour)
-		synctest.Wait()
+		pass(6 * time.Hour)
 		h.empty()
 		h.stop()
 	})
@@ -253,22 +236,17 @@ func TestStopSite(t *testing.T) {
 			return sent()
 		}
 		h.start()
-		for i := range 20 {
-			h.enqueue(h.letterTo(fmt.Sprintf("u%d@one.net", i)))
-		}
-		time.Sleep(2*time.Hour - time.Minute)
-		synctest.Wait()
+		h.enqueueMany(20, "u%d@one.net")
+		pass(2*time.Hour - time.Minute)
 		if n := len(h.world.attempts()); n != 1 {
 			t.Errorf("%d tries within the pause", n)
 		}
 		stop.Store(false)
-		time.Sleep(2 * time.Minute)
-		synctest.Wait()
+		pass(2 * time.Minute)
 		if n := len(h.world.attempts()); n < 20 {
 			t.Errorf("%d tries after it", n)
 		}
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		pass(time.Hour)
 		h.empty()
 		h.stop()
 	})

@@ -79,8 +79,7 @@ func TestVerdictDecides(t *testing.T) {
 				}
 			}
 		}
-		time.Sleep(5 * time.Hour)
-		synctest.Wait()
+		pass(5 * time.Hour)
 		h.empty()
 		h.stop()
 	})
@@ -136,11 +135,8 @@ func TestPossiblyTwice(t *testing.T) {
 		h.start()
 		h.enqueue(h.letterTo("a@one.net"))
 		synctest.Wait()
-		h.stop()
-		h.open()
-		h.start()
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		h.restart()
+		pass(time.Hour)
 		if ev := h.eventsOf(journal.Attempted); len(ev) != 1 || ev[0].Detail["uncertain"] == "" {
 			t.Errorf("tries %+v", ev)
 		}

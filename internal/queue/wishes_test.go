@@ -21,7 +21,7 @@ import (
 func TestHeldByItsSender(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
-		h.world.answer = func(string, int) courier.Outcome { return reply(451, 7, 1, "not yet") }
+		h.world.answer = always(reply(451, 7, 1, "not yet"))
 		h.start()
 		began := time.Now()
 		m := h.letterTo("a@one.net")
@@ -33,37 +33,24 @@ func TestHeldByItsSender(t *testing.T) {
 			!list[0].Created.Equal(began) || !list[0].Expires.Equal(began.Add(6*24*time.Hour)) {
 			t.Errorf("%+v", list)
 		}
-		if n, err := h.q.Retry(t.Context(), Selector{}); n != 0 || err != nil {
-			t.Errorf("Retry of what its sender holds: %d, %v", n, err)
-		}
+		do(t, 0, h.q.Retry, Selector{})
 		time.Sleep(12 * time.Hour)
-		h.stop()
-		h.open()
-		h.start()
-		if n, _ := h.q.Retry(t.Context(), Selector{}); n != 0 {
-			t.Error("Retry after a restart")
-		}
+		h.restart()
+		do(t, 0, h.q.Retry, Selector{})
 		if _, err := h.q.Hold(t.Context(), Selector{}); err != nil {
 			t.Fatal(err)
 		}
-		h.stop()
-		h.open()
-		h.start()
-		if n, err := h.q.Release(t.Context(), Selector{}); n != 1 || err != nil {
-			t.Errorf("Release: %d, %v", n, err)
-		}
-		time.Sleep(12*time.Hour - time.Second)
-		synctest.Wait()
+		h.restart()
+		do(t, 1, h.q.Release, Selector{})
+		pass(12*time.Hour - time.Second)
 		if n := h.world.tried("a@one.net"); n != 0 || len(h.told()) != 0 {
 			t.Errorf("%d tries and %d reports before the release", n, len(h.told()))
 		}
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
+		pass(2 * time.Second)
 		if n := h.world.tried("a@one.net"); n != 1 {
 			t.Errorf("%d tries at the release", n)
 		}
-		time.Sleep(7 * 24 * time.Hour)
-		synctest.Wait()
+		pass(7 * 24 * time.Hour)
 		notice, final := h.told()[0], h.told()[1]
 		if after := notice.Date.Sub(m.Envelope.HoldUntil); after < 4*time.Hour || after > 4*time.Hour+6*time.Minute {
 			t.Errorf("notice %v after the release", after)
@@ -87,16 +74,12 @@ func TestRefiledWhileHeldByItsSender(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.start()
-		if n, err := h.q.Release(t.Context(), Selector{}); n != 1 || err != nil {
-			t.Errorf("Release: %d, %v", n, err)
-		}
-		time.Sleep(59 * time.Minute)
-		synctest.Wait()
+		do(t, 1, h.q.Release, Selector{})
+		pass(59 * time.Minute)
 		if h.world.tried("a@one.net") != 0 {
 			t.Error("tried before its time")
 		}
-		time.Sleep(2 * time.Minute)
-		synctest.Wait()
+		pass(2 * time.Minute)
 		if h.world.tried("a@one.net") != 1 {
 			t.Error("not tried at its time")
 		}
@@ -121,13 +104,11 @@ func TestReturnedAtTheDeadline(t *testing.T) {
 		m := h.letterTo("a@one.net", "b@one.net", "c@flaky.net")
 		m.Envelope.DeliverBy, m.Envelope.ByMode = began.Add(17*time.Minute), envelope.ByReturn
 		h.enqueue(m)
-		time.Sleep(17*time.Minute - time.Second)
-		synctest.Wait()
+		pass(17*time.Minute - time.Second)
 		if len(h.told()) != 0 {
 			t.Errorf("told before the deadline: %+v", h.told()[0].Rcpts)
 		}
-		time.Sleep(time.Minute)
-		synctest.Wait()
+		pass(time.Minute)
 		got := map[string]string{}
 		for _, d := range h.told() {
 			for _, r := range d.Rcpts {
@@ -155,7 +136,7 @@ func TestReturnedAtTheDeadline(t *testing.T) {
 func TestToldAtTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
-		h.world.answer = func(string, int) courier.Outcome { return reply(451, 7, 1, "greylisted") }
+		h.world.answer = always(reply(451, 7, 1, "greylisted"))
 		h.world.unknown["flaky.net"] = status.New(451, 4, 3, "no answer")
 		h.start()
 		began := time.Now()
@@ -170,13 +151,11 @@ func TestToldAtTheDeadline(t *testing.T) {
 		}
 		h.open() // the deadline is in the store
 		h.start()
-		time.Sleep(30 * time.Second)
-		synctest.Wait()
+		pass(30 * time.Second)
 		if len(h.told()) != 2 {
 			t.Fatalf("%d reports at the deadline", len(h.told()))
 		}
-		time.Sleep(2 * 24 * time.Hour)
-		synctest.Wait()
+		pass(2 * 24 * time.Hour)
 		if len(h.told()) != 2 {
 			t.Errorf("%d reports", len(h.told()))
 		}
@@ -265,8 +244,7 @@ func TestRelayedReportThatCannotBeFiled(t *testing.T) {
 		m := h.letterTo("a@old.net")
 		m.Rcpts[0].Notify = "SUCCESS"
 		h.enqueue(m)
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		pass(time.Hour)
 		if h.world.tried("a@old.net") != 1 {
 			t.Errorf("sent %d times", h.world.tried("a@old.net"))
 		}
@@ -283,7 +261,7 @@ func TestRelayedReportThatCannotBeFiled(t *testing.T) {
 func TestDoubleBounce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
-		h.world.answer = func(string, int) courier.Outcome { return reply(550, 1, 1, "no such user") }
+		h.world.answer = always(reply(550, 1, 1, "no such user"))
 		h.start()
 		for to, origin := range map[string]envelope.Origin{
 			"report@one.net":  {Door: "internal"},
@@ -336,11 +314,8 @@ func TestWishesComeBack(t *testing.T) {
 		m.Rcpts[0].RRVS, m.Rcpts[0].RRVSContinue = time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC), true
 		h.enqueue(m)
 		synctest.Wait()
-		h.stop()
-		h.open()
-		h.start()
-		time.Sleep(10 * time.Minute)
-		synctest.Wait()
+		h.restart()
+		pass(10 * time.Minute)
 		if n := len(h.world.attempts()); n != 2 {
 			t.Fatalf("%d attempts", n)
 		}
@@ -386,7 +361,7 @@ func TestOlderMessageRows(t *testing.T) {
 func TestHeldFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
-		h.world.answer = func(string, int) courier.Outcome { return reply(451, 7, 1, "not yet") }
+		h.world.answer = always(reply(451, 7, 1, "not yet"))
 		h.start()
 		const who = 7
 		held := func(account id.Account, until time.Duration, to ...string) *Message {
@@ -410,19 +385,13 @@ func TestHeldFor(t *testing.T) {
 		m.Envelope.Origin.Account = who
 		h.enqueue(m)
 		want("at first", 3)
-		h.stop()
-		h.open()
-		h.start()
+		h.restart()
 		want("after a restart", 3)
-		if n, err := h.q.Drop(t.Context(), Selector{ID: string(dropped.Envelope.ID)}); n != 1 || err != nil {
-			t.Errorf("Drop: %d, %v", n, err)
-		}
+		do(t, 1, h.q.Drop, Selector{ID: string(dropped.Envelope.ID)})
 		want("one is dropped", 2)
 		time.Sleep(time.Hour + time.Second)
 		want("one is released", 1)
-		h.stop()
-		h.open()
-		h.start()
+		h.restart()
 		want("one is released and waits for another try, after a restart", 1)
 		time.Sleep(2 * time.Hour)
 		want("at last", 0)
