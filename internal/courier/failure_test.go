@@ -128,7 +128,7 @@ func expect(stage classify.Stage, f flaw, pipelined, chunked bool) expected {
 // courierTo sends mail for example.net to a flawed peer.
 func courierTo(t *testing.T, p *flawedPeer) *Courier {
 	c := New(Options{
-		Hostname: "us.example.test", Port: p.addr().Port(), Timeouts: patient, Dialer: dialFunc(p.dial),
+		Hostname: "us.example.test", Port: p.addr().Port(), Timeouts: patient, Rules: rules(t), Dialer: dialFunc(p.dial),
 		Resolver: &fakeDNS{
 			mx: map[string][]dns.MX{"example.net": {{Preference: 10, Host: "mx.example.net"}}},
 			ip: map[string][]netip.Addr{"mx.example.net": {p.addr().Addr()}},

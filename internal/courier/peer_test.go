@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"posthouse/internal/classify"
 	"posthouse/internal/dns"
 	"posthouse/internal/envelope"
 	"posthouse/internal/smtp"
@@ -404,7 +405,7 @@ func selfSigned(t *testing.T) *tls.Config {
 // is patient: no test waits for it, and none is to fail on a machine that is slow.
 func newCourier(t *testing.T, p *peer, change ...func(*Options)) *Courier {
 	t.Helper()
-	opt := Options{Hostname: "us.example.test", Idle: time.Hour, DeadHost: time.Hour, Timeouts: patient}
+	opt := Options{Hostname: "us.example.test", Idle: time.Hour, DeadHost: time.Hour, Timeouts: patient, Rules: rules(t)}
 	if p != nil {
 		opt.Port = p.addr().Port()
 		opt.Resolver = &fakeDNS{
@@ -419,6 +420,18 @@ func newCourier(t *testing.T, p *peer, change ...func(*Options)) *Courier {
 	t.Cleanup(c.Close)
 	return c
 }
+
+// rules are the standard ones, read once.
+func rules(t *testing.T) *classify.Table {
+	t.Helper()
+	table, err := standard()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
+var standard = sync.OnceValues(classify.Standard)
 
 var patient = Timeouts{
 	Connect: time.Hour, Greeting: time.Hour, Mail: time.Hour, DataInit: time.Hour, DataBlock: time.Hour, DataDone: time.Hour,
