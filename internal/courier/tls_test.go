@@ -66,7 +66,7 @@ func TestRelayWithLogin(t *testing.T) {
 		wantCodes(t, outs, 250)
 		want := "AUTH PLAIN AHVzZXIAcGFzcw=="
 		if auth == "AUTH LOGIN" {
-			want = "AUTH LOGIN dXNlcg== cGFzcw=="
+			want = "AUTH LOGIN\ndXNlcg==\ncGFzcw=="
 		}
 		if !p.received()[0].tls || !strings.Contains(p.commands(), want) {
 			t.Errorf("%s", p.commands())
