@@ -2,19 +2,16 @@ package sasl
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"math/big"
 	"net"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/xdg-go/scram"
+
+	"posthouse/internal/nettest"
 )
 
 // scramClient answers with the library's client; change may spoil a message.
@@ -94,19 +91,11 @@ func TestScram(t *testing.T) {
 // handshake gives both ends' view of a TLS connection.
 func handshake(t testing.TB, version uint16) (srv, cli tls.ConnectionState) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	cert := nettest.SelfSigned(t, nettest.Leaf{Names: []string{"mx.example.test"}})
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
-	server := tls.Server(a, &tls.Config{MaxVersion: version, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
+	server := tls.Server(a, &tls.Config{MaxVersion: version, Certificates: []tls.Certificate{cert}})
 	peer := tls.Client(b, &tls.Config{MaxVersion: version, InsecureSkipVerify: true})
 	failed := make(chan error, 1)
 	go func() {

@@ -2,20 +2,17 @@ package wire
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"posthouse/internal/nettest"
 )
 
 // say gives a Conn whose peer writes text and hangs up.
@@ -195,16 +192,7 @@ func TestInterrupt(t *testing.T) {
 }
 
 func TestStartTLS(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	server := &tls.Config{Certificates: []tls.Certificate{nettest.SelfSigned(t, nettest.Leaf{Names: []string{"mx.example.test"}})}}
 	for _, injected := range []string{"", "QUIT\r\n"} {
 		a, b := net.Pipe()
 		srv, cli := New(a, time.Hour, time.Hour), New(b, time.Hour, time.Hour)
