@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -134,25 +135,12 @@ func (d *dialogue) fields() (fields []string, ok bool, err error) {
 }
 
 // header wants a header field, unfolded, that matches.
-func (d *dialogue) header(arg string) error {
-	pattern, err := d.scope.pattern(arg)
-	if err != nil {
-		return err
-	}
-	fields, ok, err := d.fields()
-	if !ok || err != nil {
-		return err
-	}
-	for _, f := range fields {
-		if pattern.MatchString(f) {
-			return nil
-		}
-	}
-	return fmt.Errorf("no header field matches %s: %q", pattern, fields)
-}
+func (d *dialogue) header(arg string) error { return d.lookAtHeader(arg, true) }
 
 // noHeader wants no header field to match.
-func (d *dialogue) noHeader(arg string) error {
+func (d *dialogue) noHeader(arg string) error { return d.lookAtHeader(arg, false) }
+
+func (d *dialogue) lookAtHeader(arg string, want bool) error {
 	pattern, err := d.scope.pattern(arg)
 	if err != nil {
 		return err
@@ -161,10 +149,11 @@ func (d *dialogue) noHeader(arg string) error {
 	if !ok || err != nil {
 		return err
 	}
-	for _, f := range fields {
-		if pattern.MatchString(f) {
-			return fmt.Errorf("a header field matches %s: %q", pattern, f)
-		}
+	switch i := slices.IndexFunc(fields, pattern.MatchString); {
+	case want && i < 0:
+		return fmt.Errorf("no header field matches %s: %q", pattern, fields)
+	case !want && i >= 0:
+		return fmt.Errorf("a header field matches %s: %q", pattern, fields[i])
 	}
 	return nil
 }
