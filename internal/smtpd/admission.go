@@ -3,7 +3,6 @@ package smtpd
 import (
 	"net/netip"
 	"slices"
-	"time"
 
 	"posthouse/internal/listen"
 )
@@ -31,8 +30,7 @@ func (s *Server) turnAway(ses *session, v listen.Verdict) {
 	}
 	defer done()
 	defer s.end(ses) // before the slot is another's
-	const patience = 5 * time.Second
-	ses.conn.ReadTimeout, ses.conn.WriteTimeout = patience, patience
+	ses.conn.ReadTimeout, ses.conn.WriteTimeout = ses.cfg.Timeouts.Refusal, ses.cfg.Timeouts.Refusal
 	if ses.cfg.ImplicitTLS && ses.conn.StartTLS(ses.cfg.TLS) != nil {
 		return
 	}

@@ -170,6 +170,7 @@ type Timeouts struct {
 	Message   time.Duration // for the whole content of a message; default 1 hour
 	Write     time.Duration // for the client to take replies; default 1 minute
 	Handshake time.Duration // for TLS; default 30 seconds
+	Refusal   time.Duration // for a client that is turned away to hear why; default 5 seconds
 	BareEnd   time.Duration // for more content behind a bare line end; default 10 seconds
 }
 
@@ -219,6 +220,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.Timeouts.Message, time.Hour)
 	setDefault(&c.Timeouts.Write, time.Minute)
 	setDefault(&c.Timeouts.Handshake, 30*time.Second)
+	setDefault(&c.Timeouts.Refusal, 5*time.Second)
 	setDefault(&c.Timeouts.BareEnd, 10*time.Second)
 	if c.Mode == Submission {
 		c.OfferAuth, c.RequireAuth = true, true

@@ -29,7 +29,7 @@ const patience = 10 * time.Minute
 
 // patient are Timeouts of a server that waits as long for its client.
 var patient = Timeouts{
-	Command: patience, Crowded: patience, Data: patience, Message: time.Hour, Write: patience, Handshake: patience, BareEnd: patience,
+	Command: patience, Crowded: patience, Data: patience, Message: time.Hour, Write: patience, Handshake: patience, Refusal: patience, BareEnd: patience,
 }
 
 // serve starts a server on a loopback port and stops it after the test.
