@@ -144,10 +144,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	select {
 	case <-done:
 	case <-ctx.Done():
-		err = ctx.Err()
 		s.cancel()
 		s.mu.Lock()
 		for ses := range s.sessions {
+			err = ctx.Err()
 			ses.raw.Close()
 		}
 		s.mu.Unlock()

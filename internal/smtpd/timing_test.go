@@ -221,4 +221,10 @@ func TestShutdownDeadline(t *testing.T) {
 	if h.aborts() != 1 {
 		t.Error("the transfer was not aborted")
 	}
+	// Where nobody is cut off, late is early enough.
+	for range 10 {
+		if err := New(Config{Hostname: "mx.example.test"}, h).Shutdown(ctx); err != nil {
+			t.Errorf("Shutdown of an empty house: %v", err)
+		}
+	}
 }
