@@ -124,7 +124,7 @@ func newHouse(t testing.TB, change ...func(*Config)) *house {
 	return h
 }
 
-// testClock stands still for dates; its timers are real, for Shutdown.
+// testClock stands still for dates; its timers are real.
 type testClock struct{ clock.System }
 
 func (testClock) Now() time.Time { return now }

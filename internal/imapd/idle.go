@@ -48,7 +48,7 @@ func (s *session) cmdIdle(p *imap.Parser) (string, error) {
 			s.releaseOut()
 			if s.state == loggedOut {
 				// Wake the reader; it must be gone before the session goes on.
-				s.base.Close()
+				s.conn.Interrupt()
 				<-done
 				return "", errAnswered
 			}

@@ -59,6 +59,7 @@ func TestPatience(t *testing.T) {
 				if took := time.Since(began); took < c.want || took > c.want+c.every {
 					t.Errorf("hung up after %s, want %s", took, c.want)
 				}
+				must(t, srv.Shutdown(t.Context()))
 			})
 		})
 	}

@@ -14,7 +14,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"posthouse/internal/clock"
 	"posthouse/internal/id"
@@ -96,12 +95,10 @@ type Server struct {
 	gate    *listen.Gate
 
 	listeners *listen.Listeners
+	sessions  listen.Sessions
 
-	mu       sync.Mutex
-	closing  bool
-	sessions map[*session]struct{}
-	perAcct  map[id.Account]int
-	wg       sync.WaitGroup // sessions
+	mu      sync.Mutex
+	perAcct map[id.Account]int
 }
 
 // New makes a Server.
@@ -111,7 +108,6 @@ func New(cfg Config, b Backend) *Server {
 		cfg: cfg, backend: b, caps: newCapabilities(&cfg),
 		gate:      listen.NewGate(cfg.Gate, cfg.Trusted, cfg.Clock.Now),
 		listeners: listen.NewListeners(cfg.Log, "imap", cfg.Clock),
-		sessions:  make(map[*session]struct{}),
 		perAcct:   make(map[id.Account]int),
 	}
 	s.limits.Store(&cfg.Limits)
@@ -134,41 +130,10 @@ func (s *Server) Serve(l net.Listener) error {
 	return ErrClosed
 }
 
-// start begins a session, or turns its client away.
+// start begins a session.
 func (s *Server) start(c net.Conn) {
 	sess := newSession(s, c)
-	if verdict := s.admit(sess); verdict != listen.Welcome {
-		s.wg.Add(1)
-		go func() {
-			defer s.wg.Done()
-			sess.turnAway(verdict)
-		}()
-		return
-	}
-	s.cfg.Observer.Opened(sess.door)
-	go func() {
-		defer s.wg.Done()
-		defer s.leave(sess)
-		sess.run()
-	}()
-}
-
-// admit counts a session in.
-func (s *Server) admit(sess *session) listen.Verdict {
-	pass, verdict := s.gate.Enter(sess.remote)
-	if verdict != listen.Welcome {
-		return verdict
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing {
-		pass.Leave()
-		return listen.ShuttingDown
-	}
-	sess.pass = pass
-	s.sessions[sess] = struct{}{}
-	s.wg.Add(1)
-	return verdict
+	s.sessions.Go(sess, sess.serve)
 }
 
 // admitAccount counts a login; false when the account has too many sessions.
@@ -191,54 +156,12 @@ func (s *Server) leaveAccount(acct id.Account) {
 	}
 }
 
-func (s *Server) leave(sess *session) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.sessions, sess)
-}
-
 // Sessions is the number of sessions now.
-func (s *Server) Sessions() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.sessions)
-}
+func (s *Server) Sessions() int { return s.sessions.Len() }
 
 // Shutdown closes the listeners, lets commands in progress end, sends BYE and
 // waits for the sessions; when ctx ends it cuts what is left.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.mu.Lock()
-	s.closing = true
-	s.mu.Unlock()
 	s.listeners.Close()
-	done := make(chan struct{})
-	go func() {
-		s.wg.Wait()
-		close(done)
-	}()
-	// A session that is just about to read sets a new deadline; so again until
-	// all are gone.
-	for {
-		s.eachSession((*session).interrupt)
-		t := s.cfg.Clock.NewTimer(20 * time.Millisecond)
-		select {
-		case <-done:
-			t.Stop()
-			return nil
-		case <-t.C():
-		case <-ctx.Done():
-			t.Stop()
-			s.eachSession((*session).cut)
-			<-done
-			return ctx.Err()
-		}
-	}
-}
-
-func (s *Server) eachSession(f func(*session)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for sess := range s.sessions {
-		f(sess)
-	}
+	return s.sessions.Shutdown(ctx)
 }

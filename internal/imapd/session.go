@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"posthouse/internal/id"
@@ -49,11 +48,9 @@ const (
 	afterAuth = authenticated | inMailbox
 )
 
-// session is one connection. Its fields belong to its own goroutine, but for
-// base and ctx.
+// session is one connection. Its fields belong to its own goroutine.
 type session struct {
 	srv    *Server
-	base   net.Conn // as accepted; interrupt and cut use it
 	conn   *wire.Conn
 	out    []byte // responses not yet sent; nil while idle
 	remote netip.Addr
@@ -64,7 +61,6 @@ type session struct {
 	cancel context.CancelFunc
 
 	state    state
-	closing  atomic.Bool // the server shuts down
 	tag      string
 	name     string // of the command in progress
 	bad      int
@@ -88,7 +84,7 @@ type session struct {
 
 func newSession(srv *Server, c net.Conn) *session {
 	s := &session{
-		srv: srv, base: c, conn: wire.New(c, loginTimeout, writeTimeout),
+		srv: srv, conn: wire.New(c, loginTimeout, writeTimeout),
 		door: "imap", state: notAuthenticated, began: srv.cfg.Clock.Now(),
 	}
 	s.id = id.New(s.began)
@@ -104,43 +100,38 @@ func newSession(srv *Server, c net.Conn) *session {
 	return s
 }
 
-// turnAway tells a client why it is not let in. RFC 9051 section 7.1 has the
-// codes; LIMIT is for what the client itself can mend.
-func (s *session) turnAway(v listen.Verdict) {
-	defer s.cancel()
-	defer s.base.Close()
-	s.srv.cfg.Observer.Refused(s.door, v.Reason())
-	s.srv.gate.Log(s.log(), v)
-	done, ok := s.srv.gate.Explain()
-	if !ok {
-		return
-	}
-	defer done()
-	const patience = 5 * time.Second
-	s.conn.ReadTimeout, s.conn.WriteTimeout = patience, patience
-	if s.door == "imaps" && s.conn.TLS() == nil {
-		return
-	}
-	code := "[LIMIT]"
-	if v == listen.TooMany || v == listen.ShuttingDown {
-		code = "[UNAVAILABLE]"
-	}
-	s.untagged("BYE " + code + " " + v.Text())
-	s.flush()
-	s.conn.Linger()
-}
+// Interrupt ends the session's waiting for input, so that it sees the shutdown.
+func (s *session) Interrupt() { s.conn.Interrupt() }
 
-// interrupt wakes a session that waits for input, so that it sees the shutdown.
-func (s *session) interrupt() {
-	s.closing.Store(true)
-	s.base.SetReadDeadline(time.Unix(1, 0))
-}
-
-// cut ends the session at once.
-func (s *session) cut() {
-	s.closing.Store(true)
+// Cut ends the session at once.
+func (s *session) Cut() {
 	s.cancel()
-	s.base.Close()
+	s.conn.Cut()
+}
+
+// serve lets the client in, or turns it away. RFC 9051 section 7.1 has the codes;
+// LIMIT is for what the client itself can mend.
+func (s *session) serve(closing bool) {
+	defer s.cancel()
+	verdict := listen.ShuttingDown
+	if !closing {
+		s.pass, verdict = s.srv.gate.Enter(s.remote)
+	}
+	switch verdict {
+	case listen.Welcome:
+		s.srv.cfg.Observer.Opened(s.door)
+		s.run()
+	case listen.TooMany, listen.ShuttingDown:
+		s.turnAway(verdict, "[UNAVAILABLE]")
+	default:
+		s.turnAway(verdict, "[LIMIT]")
+	}
+}
+
+// turnAway tells a client why it is not let in.
+func (s *session) turnAway(v listen.Verdict, code string) {
+	r := listen.Refusal{Verdict: v, Door: s.door, Log: s.log(), Observer: s.srv.cfg.Observer}
+	s.srv.gate.TurnAway(s.conn, r, s.door == "imaps", "* BYE "+code+" "+v.Text())
 }
 
 // run is the session from greeting to end.
@@ -160,7 +151,6 @@ func (s *session) run() {
 		}
 		s.execute(c)
 	}
-	s.flush()
 }
 
 // rest sends what is waiting, and gives the buffer back when nothing more is to do.
@@ -177,7 +167,7 @@ func (s *session) readFailed(err error) {
 	switch {
 	case errors.As(err, &over):
 		s.bye(over.why, over.text)
-	case s.closing.Load():
+	case errors.Is(err, wire.ErrInterrupted):
 		s.bye("shutdown", "Posthouse is shutting down")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.bye("timeout", "Autologout; idle for too long")
@@ -216,8 +206,9 @@ func (s *session) unreadable(err error) {
 	s.fail(err)
 }
 
-// finish gives everything back before it closes, so that whoever sees that may
-// come again at once, and writes the session's line in the log.
+// finish gives everything back before the last words and the close, so that
+// whoever sees them may come again at once, and writes the session's line in the
+// log.
 func (s *session) finish() {
 	s.unselect()
 	s.saved = nil
@@ -226,11 +217,13 @@ func (s *session) finish() {
 		s.srv.leaveAccount(s.account)
 	}
 	s.cancel()
-	s.pass.Leave()
+	s.pass.Part()
+	s.flush()
 	switch s.end {
 	case "errors", "logins", "flood", "pipelining", "mailbox deleted": // who may have said more
 		s.conn.Linger()
 	}
+	s.pass.Leave()
 	s.conn.Close()
 	s.releaseOut()
 	s.srv.cfg.Observer.Ended(s.door, s.end)
@@ -240,7 +233,7 @@ func (s *session) finish() {
 // log writes lines of this session. It is made when it is needed, for thousands
 // of sessions sit idle.
 func (s *session) log() *slog.Logger {
-	return s.srv.cfg.Log.With("session", string(s.id), "door", s.door, "remote", s.base.RemoteAddr().String())
+	return s.srv.cfg.Log.With("session", string(s.id), "door", s.door, "remote", s.conn.NetConn().RemoteAddr().String())
 }
 
 // logEnd writes the one line of a session; who did not log in is no news.

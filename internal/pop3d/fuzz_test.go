@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"posthouse/internal/clock"
-	"posthouse/internal/listen"
 	"posthouse/internal/mailbox"
 )
 
@@ -58,13 +57,10 @@ func FuzzSession(f *testing.F) {
 func converse(t *testing.T, srv *Server, b []byte) {
 	server, other := net.Pipe()
 	sess := newSession(srv, loopback{server}, loopback{}.RemoteAddr().(*net.TCPAddr).AddrPort().Addr())
-	if v := srv.admit(sess); v != listen.Welcome {
-		t.Fatal(v.Text())
-	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		sess.run()
+		sess.serve(false)
 	}()
 	var out bytes.Buffer
 	read := make(chan struct{})

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -71,17 +70,13 @@ const (
 type Server struct {
 	cfg     Config
 	backend Backend
-	ctx     context.Context // ends with Shutdown
+	ctx     context.Context // of all sessions; ends when they must
 	cancel  context.CancelFunc
 	limits  atomic.Pointer[Limits]
 	gate    *listen.Gate
 
 	listeners *listen.Listeners
-
-	mu       sync.Mutex
-	closing  bool
-	sessions map[*session]struct{}
-	wg       sync.WaitGroup
+	sessions  listen.Sessions
 }
 
 // New makes a Server.
@@ -96,7 +91,7 @@ func New(cfg Config, b Backend) *Server {
 	s := &Server{
 		cfg: cfg, backend: b,
 		gate:      listen.NewGate(cfg.Gate, cfg.Trusted, time.Now),
-		listeners: listen.NewListeners(cfg.Log, "pop3", clock.System{}), sessions: map[*session]struct{}{},
+		listeners: listen.NewListeners(cfg.Log, "pop3", clock.System{}),
 	}
 	s.limits.Store(&cfg.Limits)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -114,71 +109,17 @@ func (s *Server) SetLimits(l Limits) {
 // implicit TLS. It closes l.
 func (s *Server) Serve(l net.Listener) error { return s.listeners.Accept(l, s.start) }
 
-// start runs a session, or turns its client away.
+// start begins a session.
 func (s *Server) start(c net.Conn) {
 	sess := newSession(s, c, listen.Remote(c.RemoteAddr()))
-	verdict := s.admit(sess)
-	if verdict == listen.Welcome {
-		s.cfg.Observer.Opened(sess.door)
-	}
-	s.wg.Go(func() {
-		if verdict != listen.Welcome {
-			sess.turnAway(verdict)
-			return
-		}
-		sess.run()
-	})
+	s.sessions.Go(sess, sess.serve)
 }
 
-// admit counts a session in, until its leave.
-func (s *Server) admit(sess *session) listen.Verdict {
-	pass, verdict := s.gate.Enter(sess.remote)
-	if verdict != listen.Welcome {
-		return verdict
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing {
-		pass.Leave()
-		return listen.ShuttingDown
-	}
-	s.sessions[sess] = struct{}{}
-	sess.pass = pass
-	sess.leave = func() {
-		s.mu.Lock()
-		delete(s.sessions, sess)
-		s.mu.Unlock()
-		pass.Leave()
-	}
-	return verdict
-}
-
-// Shutdown closes the listeners and ends the sessions; nothing is deleted in
-// those that have not said QUIT. When ctx ends it cuts what is left.
+// Shutdown closes the listeners, lets commands in progress end and ends the
+// sessions; nothing is deleted in those that have not said QUIT. When ctx ends it
+// cuts what is left.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.mu.Lock()
-	s.closing = true
-	s.cancel()
+	defer s.cancel()
 	s.listeners.Close()
-	for sess := range s.sessions {
-		sess.interrupt()
-	}
-	s.mu.Unlock()
-	done := make(chan struct{})
-	go func() {
-		s.wg.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-	}
-	s.mu.Lock()
-	for sess := range s.sessions {
-		sess.conn.Close()
-	}
-	s.mu.Unlock()
-	<-done
-	return ctx.Err()
+	return s.sessions.Shutdown(ctx)
 }

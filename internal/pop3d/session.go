@@ -36,7 +36,6 @@ type session struct {
 	implicit bool
 	began    time.Time
 	pass     *listen.Pass // nil for a trusted client
-	leave    func()       // counts the session out
 
 	user     string // given with USER
 	login    string
@@ -67,8 +66,14 @@ func newSession(srv *Server, c net.Conn, remote netip.Addr) *session {
 	return s
 }
 
-// interrupt wakes a session that waits for a command.
-func (s *session) interrupt() { s.conn.Interrupt() }
+// Interrupt ends the session's waiting for input, so that it sees the shutdown.
+func (s *session) Interrupt() { s.conn.Interrupt() }
+
+// Cut ends the session at once, as all others are.
+func (s *session) Cut() {
+	s.srv.cancel()
+	s.conn.Cut()
+}
 
 // readLine waits for a line. It must be whole in time, however it drips in.
 func (s *session) readLine() ([]byte, error) {
@@ -84,24 +89,19 @@ func (s *session) readLine() ([]byte, error) {
 	return s.conn.ReadLine(maxLine)
 }
 
-// turnAway tells a client why it is not let in: for a while (RFC 3206 section 4).
-func (s *session) turnAway(v listen.Verdict) {
-	defer s.conn.Close()
-	s.srv.cfg.Observer.Refused(s.door, v.Reason())
-	s.srv.gate.Log(s.log(), v)
-	done, ok := s.srv.gate.Explain()
-	if !ok {
+// serve lets the client in, or tells it why not: for a while (RFC 3206 section 4).
+func (s *session) serve(closing bool) {
+	verdict := listen.ShuttingDown
+	if !closing {
+		s.pass, verdict = s.srv.gate.Enter(s.remote)
+	}
+	if verdict != listen.Welcome {
+		r := listen.Refusal{Verdict: verdict, Door: s.door, Log: s.log(), Observer: s.srv.cfg.Observer}
+		s.srv.gate.TurnAway(s.conn, r, s.implicit, "-ERR [SYS/TEMP] "+verdict.Text())
 		return
 	}
-	defer done()
-	const patience = 5 * time.Second
-	s.conn.ReadTimeout, s.conn.WriteTimeout = patience, patience
-	if s.implicit && s.conn.TLS() == nil {
-		return
-	}
-	s.err("[SYS/TEMP] " + v.Text())
-	s.conn.Flush()
-	s.conn.Linger()
+	s.srv.cfg.Observer.Opened(s.door)
+	s.run()
 }
 
 // ok and err write a reply; it leaves with the batch (RFC 2449 section 6.8).
@@ -122,23 +122,21 @@ func (s *session) run() {
 			return
 		}
 		line, err := s.readLine()
-		if errors.Is(err, wire.ErrLineTooLong) && s.srv.ctx.Err() == nil {
+		switch {
+		case err == nil:
+			s.command(string(line))
+		case errors.Is(err, wire.ErrLineTooLong):
 			s.mistake("Line too long")
-			continue
-		}
-		if err != nil || s.srv.ctx.Err() != nil {
+		default:
 			s.lost(err)
-			break
 		}
-		s.command(string(line))
 	}
-	s.conn.Flush()
 }
 
 // lost ends a session that reads no more.
 func (s *session) lost(err error) {
 	switch {
-	case s.srv.ctx.Err() != nil:
+	case errors.Is(err, wire.ErrInterrupted):
 		s.err("[SYS/TEMP] The server is shutting down")
 		s.over = "shutdown"
 	case errors.Is(err, os.ErrDeadlineExceeded): // without a word (RFC 1939 section 3)
@@ -151,8 +149,8 @@ func (s *session) lost(err error) {
 	}
 }
 
-// end gives everything back before it closes, so that whoever sees that may come
-// again at once. Nothing is deleted here: only QUIT does that.
+// end gives everything back before the last words and the close, so that whoever
+// sees them may come again at once. Nothing is deleted here: only QUIT does that.
 func (s *session) end() {
 	s.giveBack()
 	if s.box != nil {
@@ -161,11 +159,13 @@ func (s *session) end() {
 	if s.account != nil {
 		s.account.Release()
 	}
-	s.leave()
+	s.pass.Part()
+	s.conn.Flush()
 	switch s.over {
 	case "errors", "commands", "logins", "flood", "pipelining": // who may have said more
 		s.conn.Linger()
 	}
+	s.pass.Leave()
 	s.conn.Close()
 	s.srv.cfg.Observer.Ended(s.door, s.over)
 	s.logEnd()

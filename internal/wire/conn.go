@@ -39,7 +39,7 @@ const (
 )
 
 // Conn is not safe for concurrent use, but one goroutine may read while another
-// writes, and any may call Interrupt.
+// writes, and any may call Interrupt and Cut.
 type Conn struct {
 	base net.Conn // as it was given to New
 	conn net.Conn // with TLS on top, perhaps
@@ -214,6 +214,17 @@ func (c *Conn) Interrupt() {
 	c.base.SetReadDeadline(time.Unix(1, 0)) // fails only when it is closed
 }
 
+// Cut ends all reading and writing at once: whoever is at it gets an error, and the
+// client no goodbye. Close is still to be called.
+func (c *Conn) Cut() {
+	c.interrupted.Store(true)
+	base := c.base
+	if t, ok := base.(*tls.Conn); ok {
+		base = t.NetConn() // closing t may wait for the client
+	}
+	base.Close()
+}
+
 // Flush sends what was written.
 func (c *Conn) Flush() error { return c.out.Flush() }
 
@@ -229,8 +240,10 @@ func (c *Conn) Linger() {
 		return
 	}
 	const patience, most = 2 * time.Second, 1 << 20
-	c.ReadBy = time.Now().Add(patience)
-	_, _ = io.CopyN(io.Discard, c.in, most) // any end will do
+	// Past deadlineReader, so that also who was interrupted before hears us.
+	if c.conn.SetReadDeadline(time.Now().Add(patience)) == nil {
+		_, _ = io.CopyN(io.Discard, c.conn, most) // any end will do
+	}
 }
 
 // NetConn is the connection below, TLS included.
@@ -262,6 +275,9 @@ func (c *Conn) handshake(t *tls.Conn) error {
 		if err := c.conn.SetDeadline(time.Now().Add(c.ReadTimeout)); err != nil {
 			return err
 		}
+	}
+	if c.interrupted.Load() { // as in deadlineReader
+		return ErrInterrupted
 	}
 	if err := t.Handshake(); err != nil {
 		return err
@@ -295,6 +311,9 @@ func (c *Conn) handshakeImplicit(t *tls.Conn) error {
 			return err
 		}
 		defer c.conn.SetDeadline(time.Time{})
+	}
+	if c.interrupted.Load() {
+		return ErrInterrupted
 	}
 	return t.Handshake()
 }
