@@ -133,7 +133,6 @@ func (noDNS) LookupPTR(context.Context, netip.Addr) ([]string, dns.Answer, error
 type diskHouse struct {
 	db      *pebble.Store
 	bodies  *segment.Store
-	counts  *refs.Counter
 	courier *courier.Courier
 	q       *Queue
 }
@@ -148,9 +147,9 @@ func openDisk(t testing.TB, dir, via string, observers ...journal.Observer) *dis
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &diskHouse{db: db, bodies: bodies, counts: refs.New(bodies), courier: courierTo(t, via)}
+	h := &diskHouse{db: db, bodies: bodies, courier: courierTo(t, via)}
 	h.q = New(Options{
-		DB: db, Bodies: bodies, Counts: h.counts, Courier: h.courier, Clock: clock.System{}, Hostname: "us.example.test",
+		DB: db, Bodies: bodies, Counts: refs.New(bodies), Courier: h.courier, Clock: clock.System{}, Hostname: "us.example.test",
 		Journal: journal.Open(db, clock.System{}, slog.New(slog.DiscardHandler), observers...),
 	})
 	return h
@@ -202,14 +201,7 @@ func (h *diskHouse) accept(text, to string) (*Message, error) {
 	if m.Body, err = w.Commit(ctx, nil); err != nil {
 		return nil, err
 	}
-	parts := kv.Partitions{Partition(m.Envelope.ID), refs.Partition(m.Body)}
-	err = h.db.Update(ctx, parts, func(tx kv.Tx) error {
-		if err := h.counts.AddTx(tx, m.Body, 1); err != nil {
-			return err
-		}
-		return h.q.EnqueueTx(tx, m)
-	})
-	return m, err
+	return m, commit(h.q, m, 1)
 }
 
 func (h *diskHouse) accepted(text, to string) error {

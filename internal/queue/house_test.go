@@ -148,16 +148,21 @@ func addr(s string) smtp.Address {
 
 func (h *house) file(m *Message) {
 	h.t.Helper()
-	parts := kv.Partitions{Partition(m.Envelope.ID), refs.Partition(m.Body)}
-	err := h.db.Update(context.Background(), parts, func(tx kv.Tx) error {
-		if err := h.counts.AddTx(tx, m.Body, 1); err != nil {
-			return err
-		}
-		return h.q.EnqueueTx(tx, m)
-	})
-	if err != nil {
+	if err := commit(h.q, m, 1); err != nil {
 		h.t.Fatal(err)
 	}
+}
+
+// commit is the transaction of an intake that takes a message for the queue, the body of
+// which has so many holders.
+func commit(q *Queue, m *Message, holders int) error {
+	parts := kv.Partitions{Partition(m.Envelope.ID), refs.Partition(m.Body)}
+	return q.opt.DB.Update(context.Background(), parts, func(tx kv.Tx) error {
+		if err := q.opt.Counts.AddTx(tx, m.Body, holders); err != nil {
+			return err
+		}
+		return q.EnqueueTx(tx, m)
+	})
 }
 
 func (h *house) enqueue(m *Message) {

@@ -31,11 +31,7 @@ func unknownUsers(_ *Internet, _ *site, rcpt string, _ time.Time) reply {
 
 // greylist defers what it has not seen for five minutes.
 func greylist(_ *Internet, s *site, rcpt string, now time.Time) reply {
-	first, met := s.first[rcpt]
-	if !met {
-		s.first[rcpt] = now
-	}
-	if !met || now.Sub(first) < 5*time.Minute {
+	if s.age(rcpt, now) < 5*time.Minute {
 		return reply{450, "4.2.0 Recipient address rejected: Greylisted, please try again later"}
 	}
 	return reply{}
@@ -66,14 +62,18 @@ func fullMailboxes(_ *Internet, s *site, rcpt string, now time.Time) reply {
 	if hash(rcpt)%30 != 0 {
 		return reply{}
 	}
-	first, met := s.first[rcpt]
-	if !met {
-		s.first[rcpt] = now
-	}
-	if !met || now.Sub(first) < 24*time.Hour {
+	if s.age(rcpt, now) < 24*time.Hour {
 		return reply{452, "4.2.2 The email account that you tried to reach is over quota"}
 	}
 	return reply{}
+}
+
+// age is how long ago a recipient was first tried.
+func (s *site) age(rcpt string, now time.Time) time.Duration {
+	if _, met := s.first[rcpt]; !met {
+		s.first[rcpt] = now
+	}
+	return now.Sub(s.first[rcpt])
 }
 
 // hash is FNV-1a: the same recipients in every run.

@@ -174,11 +174,10 @@ func opportunistic(domain string) *tlspolicy.Policy {
 	return &tlspolicy.Policy{Source: tlspolicy.SourceOpportunistic, Level: tlspolicy.May, Domain: domain, Host: "mx." + domain}
 }
 
-// TestReport counts sessions under every kind of policy, over a restart, and
-// reads the report.
-func TestReport(t *testing.T) {
-	o := newOffice(t)
-	const domain = "mail.example"
+// countEveryKind counts sessions with a domain under every kind of policy, over a restart,
+// and some under nobody's.
+func (o *office) countEveryKind(domain string) {
+	o.t.Helper()
 	sts := &mtasts.Policy{Mode: mtasts.Enforce, MX: []string{"*.mail.example"}, MaxAge: time.Hour}
 	dane := &tlspolicy.Policy{Source: tlspolicy.SourceDANE, Level: tlspolicy.DANE, Domain: domain, Host: "mx.mail.example", Base: "mx.mail.example",
 		TLSA: []dns.TLSA{{Usage: 3, Selector: 1, Matching: 1, Data: []byte{1, 0xab}}}}
@@ -198,7 +197,31 @@ func TestReport(t *testing.T) {
 	// Nobody's policy.
 	o.count(9, &tlspolicy.Policy{Source: tlspolicy.SourceConfigured, Domain: domain}, tlspolicy.NotTrusted)
 	o.count(9, opportunistic("[192.0.2.1]"), tlspolicy.Success)
+}
 
+// everyKind is what is to be told of them.
+func everyKind(domain string) map[string]tlsrpt.Policy {
+	fail := func(typ string, n int64) []tlsrpt.Failure {
+		return []tlsrpt.Failure{{Type: typ, SendingIP: "198.51.100.1", ReceivingHost: "mx.mail.example", ReceivingIP: "192.0.2.1", Count: n, Reason: "why ?not?"}}
+	}
+	return map[string]tlsrpt.Policy{
+		"tlsa": {Policy: tlsrpt.Terms{Type: "tlsa", Domain: "mx.mail.example", String: tlsrpt.Strings{"3 1 1 01ab"}},
+			Summary: tlsrpt.Summary{Success: 5, Failure: 1}, Failures: fail("validation-failure", 1)},
+		"sts": {Policy: tlsrpt.Terms{Type: "sts", Domain: domain, MXHost: tlsrpt.Strings{"*.mail.example"},
+			String: tlsrpt.Strings{"version: STSv1", "mode: enforce", "mx: *.mail.example", "max_age: 3600"}},
+			Summary: tlsrpt.Summary{Success: 6, Failure: 1}, Failures: fail("certificate-expired", 1)},
+		"sts unknown": {Policy: tlsrpt.Terms{Type: "sts", Domain: domain},
+			Summary: tlsrpt.Summary{Failure: 2}, Failures: fail("sts-policy-fetch-error", 2)},
+		"no-policy-found": {Policy: tlsrpt.Terms{Type: "no-policy-found", Domain: domain},
+			Summary: tlsrpt.Summary{Success: 7, Failure: 3}, Failures: fail("starttls-not-supported", 3)},
+	}
+}
+
+// TestReport counts sessions under every kind of policy, over a restart, and
+// reads the report.
+func TestReport(t *testing.T) {
+	o := newOffice(t)
+	o.countEveryKind("mail.example")
 	o.send()
 	if mails, _ := o.sent(); mails != 0 {
 		t.Fatal("before the day is over")
@@ -225,20 +248,7 @@ func TestReport(t *testing.T) {
 		!r.Range.Start.Equal(noon.Add(-12*time.Hour)) || !r.Range.End.Equal(noon.Add(12*time.Hour-time.Second)) {
 		t.Errorf("%+v", r)
 	}
-	fail := func(typ string, n int64) []tlsrpt.Failure {
-		return []tlsrpt.Failure{{Type: typ, SendingIP: "198.51.100.1", ReceivingHost: "mx.mail.example", ReceivingIP: "192.0.2.1", Count: n, Reason: "why ?not?"}}
-	}
-	want := map[string]tlsrpt.Policy{
-		"tlsa": {Policy: tlsrpt.Terms{Type: "tlsa", Domain: "mx.mail.example", String: tlsrpt.Strings{"3 1 1 01ab"}},
-			Summary: tlsrpt.Summary{Success: 5, Failure: 1}, Failures: fail("validation-failure", 1)},
-		"sts": {Policy: tlsrpt.Terms{Type: "sts", Domain: domain, MXHost: tlsrpt.Strings{"*.mail.example"},
-			String: tlsrpt.Strings{"version: STSv1", "mode: enforce", "mx: *.mail.example", "max_age: 3600"}},
-			Summary: tlsrpt.Summary{Success: 6, Failure: 1}, Failures: fail("certificate-expired", 1)},
-		"sts unknown": {Policy: tlsrpt.Terms{Type: "sts", Domain: domain},
-			Summary: tlsrpt.Summary{Failure: 2}, Failures: fail("sts-policy-fetch-error", 2)},
-		"no-policy-found": {Policy: tlsrpt.Terms{Type: "no-policy-found", Domain: domain},
-			Summary: tlsrpt.Summary{Success: 7, Failure: 3}, Failures: fail("starttls-not-supported", 3)},
-	}
+	want := everyKind("mail.example")
 	for _, p := range r.Policies {
 		name := p.Policy.Type
 		if name == "sts" && p.Policy.String == nil {
