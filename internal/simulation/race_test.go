@@ -2,5 +2,6 @@
 
 package simulation
 
-// The race detector makes everything some ten times slower.
-const messages = 10_000
+// The race detector makes everything some ten times slower, and a machine for tests may
+// be slow already.
+const messages = 3_000
