@@ -12,7 +12,7 @@ import (
 // BenchmarkDeliver is the index side of a delivery: 64 at a time, durable, into
 // 100 accounts that nobody has open.
 func BenchmarkDeliver(b *testing.B) {
-	g := newGround(b)
+	g := newDiskGround(b)
 	const accounts = 100
 	for acct := id.Account(1); acct <= accounts; acct++ {
 		g.create(acct)
@@ -38,7 +38,7 @@ func BenchmarkDeliver(b *testing.B) {
 }
 
 func bigBox(b *testing.B) (*ground, *Account, *Mailbox) {
-	g := newGround(b)
+	g := newDiskGround(b)
 	g.create(1)
 	g.fill(1, "INBOX", 100_000)
 	a := g.account(1)

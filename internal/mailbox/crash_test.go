@@ -37,7 +37,7 @@ func TestCrash(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("POSTHOUSE_CRASH_ROUNDS")); err == nil {
 		rounds = n
 	}
-	g := newGround(t)
+	g := newDiskGround(t)
 	g.create(1)
 	acked := make(map[string]uint32)
 	for round := range rounds {

@@ -8,10 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"posthouse/internal/blob"
 	"posthouse/internal/blob/refs"
 	"posthouse/internal/blob/segment"
 	"posthouse/internal/clock"
+	"posthouse/internal/faultfs"
 	"posthouse/internal/id"
 	"posthouse/internal/kv"
 	"posthouse/internal/kv/pebble"
@@ -23,6 +26,8 @@ type ground struct {
 	*Store
 	t     testing.TB
 	dir   string
+	index vfs.FS     // that the index is on; nil: in dir
+	disk  faultfs.FS // that the bodies are on; nil: the machine's
 	db    kv.Store
 	body  blob.Store
 	refs  *refs.Counter
@@ -60,8 +65,16 @@ func (c *sweeperClock) look() {
 	c.waits <- struct{}{}
 }
 
+// newGround is a ground whose disk need not be waited for.
 func newGround(t testing.TB) *ground {
-	g := &ground{t: t, dir: t.TempDir(), clock: newSweeperClock()}
+	return groundOn(t, vfs.NewMem(), faultfs.NewDisk())
+}
+
+// newDiskGround is a ground on the machine's disk.
+func newDiskGround(t testing.TB) *ground { return groundOn(t, nil, nil) }
+
+func groundOn(t testing.TB, index vfs.FS, disk faultfs.FS) *ground {
+	g := &ground{index: index, disk: disk, t: t, dir: t.TempDir(), clock: newSweeperClock()}
 	g.open()
 	t.Cleanup(g.close)
 	return g
@@ -69,9 +82,9 @@ func newGround(t testing.TB) *ground {
 
 func (g *ground) open() {
 	g.t.Helper()
-	db, err := pebble.Open(filepath.Join(g.dir, "kv"), pebble.Options{})
+	db, err := pebble.Open(filepath.Join(g.dir, "kv"), pebble.Options{FS: g.index})
 	g.must(err)
-	bodies, err := segment.Open(filepath.Join(g.dir, "blob"), segment.Options{Space: g.space})
+	bodies, err := segment.Open(filepath.Join(g.dir, "blob"), segment.Options{FS: g.disk, Space: g.space})
 	g.must(err)
 	g.db, g.body, g.refs = db, bodies, refs.New(bodies)
 	g.clock.waits = make(chan struct{}, 1) // for the sweeper of this run
