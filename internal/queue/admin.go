@@ -14,10 +14,14 @@ import (
 const adminBatch = 200
 
 // Retry has entries tried now that wait for their next attempt, or for a site
-// that could not be reached, and tells how many. Held ones stay held, also those
-// that their senders hold.
+// that could not be reached, and tells how many. One that is being tried is tried
+// again at once if that fails. Held ones stay held, also those that their senders
+// hold.
 func (q *Queue) Retry(ctx context.Context, sel Selector) (int, error) {
-	stuck := 0
+	stuck, err := q.again(ctx, sel)
+	if err != nil {
+		return 0, err
+	}
 	picked, err := q.pick(ctx, sel, func(e *entry) bool {
 		if q.stuck(e) {
 			stuck++

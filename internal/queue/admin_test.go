@@ -170,6 +170,34 @@ func TestHoldAndDropWhileTrying(t *testing.T) {
 	}
 }
 
+// Who asks for a retry while an attempt is under way gets another if that fails, once.
+func TestRetryWhileTrying(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.world.answer = func(to string, n int) courier.Outcome {
+			if n < 3 {
+				return reply(451, 7, 1, "later")
+			}
+			return sent()
+		}
+		h.world.gate = make(chan struct{})
+		h.start()
+		h.enqueue(h.letterTo("a@one.net", "b@two.net"))
+		synctest.Wait()
+		for range 2 {
+			do(t, 1, h.q.Retry, Selector{Domain: "one.net"})
+		}
+		close(h.world.gate)
+		synctest.Wait()
+		if h.world.tried("a@one.net") != 2 || h.world.tried("b@two.net") != 1 {
+			t.Errorf("tries at once: %v", h.world.all())
+		}
+		pass(time.Hour)
+		h.empty()
+		h.stop()
+	})
+}
+
 func TestRefile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)

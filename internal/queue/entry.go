@@ -73,6 +73,7 @@ const (
 	fDropping             // an operator drops it
 	fReminded             // the moment of its delay notice has been seen to
 	fSender               // its sender holds it until its time (FUTURERELEASE)
+	fAgain                // an operator wants another try after the one under way
 )
 
 // entry is what the schedule knows of one recipient, under Queue.mu.

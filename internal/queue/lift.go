@@ -27,6 +27,26 @@ func (q *Queue) lift(ctx context.Context, sel Selector) error {
 	return nil
 }
 
+// again has entries that are being tried tried once more if that fails, and tells how
+// many: what was begun before somebody asked does not know what he knows.
+func (q *Queue) again(ctx context.Context, sel Selector) (int, error) {
+	trying := func(e *entry) bool { return e.is(fBusy) && !e.is(fDropping) && e.state == sReady }
+	picked, err := q.pick(ctx, sel, trying)
+	if err != nil {
+		return 0, err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := 0
+	for _, e := range picked {
+		if trying(e) {
+			e.set(fAgain, true)
+			n++
+		}
+	}
+	return n, nil
+}
+
 // stuck reports whether an entry waits for its site, or for the way to it. Under
 // q.mu.
 func (q *Queue) stuck(e *entry) bool {

@@ -232,6 +232,7 @@ func (q *Queue) begin(e *entry) {
 	e.leave()
 	q.timers.unset(e)
 	e.set(fBusy, true)
+	e.set(fAgain, false)
 }
 
 // alarm is when a site or a ready queue is to get another turn.

@@ -288,9 +288,12 @@ func (q *Queue) applied(b *batch) {
 		e.attempts = min(e.attempts, 1<<16-2) + 1
 		e.set(fNotified, e.is(fNotified) || c.verdict == vNotice)
 		q.letGo(e.msg)
-		if e.due = momentOf(c.next); c.state == Held {
+		switch e.due = momentOf(c.next); {
+		case c.state == Held:
 			q.setState(e, sHeld)
-		} else {
+		case e.is(fAgain):
+			q.wait(e, q.now())
+		default:
 			q.wait(e, e.due)
 		}
 	}
