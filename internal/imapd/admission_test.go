@@ -8,8 +8,10 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"posthouse/internal/doortest"
 	"posthouse/internal/listen"
 )
 
@@ -28,12 +30,12 @@ func TestConnectionLimits(t *testing.T) {
 		"network rate": {listen.GateLimits{NetworkRate: 2}, "[LIMIT] Your network connects too often, ~", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			seen := newWatcher()
+			seen := doortest.NewWatcher()
 			h := newHouse(t, func(cfg *Config) { cfg.Gate, cfg.Observer = c.limits, seen })
 			first := h.dial()
 			second := h.dial()
 			h.turnedAway("S: * BYE " + c.want)
-			if got := <-seen.refused; got != "imap "+name {
+			if got := seen.NextRefused(); got != "imap "+name {
 				t.Errorf("counted as %q", got)
 			}
 			first.ok("LOGIN alice secret")
@@ -42,7 +44,7 @@ func TestConnectionLimits(t *testing.T) {
 			} else {
 				first.ok("LOGOUT")
 				first.closed()
-				if got := <-seen.ended; got != "imap quit" {
+				if got := seen.NextEnded(); got != "imap quit" {
 					t.Errorf("ended as %q", got)
 				}
 			}
@@ -50,16 +52,21 @@ func TestConnectionLimits(t *testing.T) {
 		})
 	}
 	t.Run("TLS", func(t *testing.T) {
-		srvTLS, clTLS := testTLS(t)
-		h := newHouse(t, func(cfg *Config) { cfg.Gate.Total = 1 })
-		l, err := tls.Listen("tcp", "127.0.0.1:0", srvTLS)
-		must(t, err)
-		go h.srv.Serve(l)
-		h.dial()
-		c, err := tls.Dial("tcp", l.Addr().String(), clTLS)
-		must(t, err)
-		defer c.Close()
-		(&client{t, c, bufio.NewReader(c)}).talk("S: * BYE [UNAVAILABLE] Too many connections, ~")
+		synctest.Test(t, func(t *testing.T) {
+			srvTLS, clTLS := doortest.TLS(t)
+			srv := New(Config{Limits: Limits{Gate: listen.GateLimits{Total: 1}}}, people{})
+			connect := func() net.Conn {
+				server, c := net.Pipe()
+				srv.start(tls.Server(doortest.Loopback{Conn: server}, srvTLS))
+				synctest.Wait()
+				return c
+			}
+			first, conn := connect(), tls.Client(connect(), clTLS)
+			(&client{t, conn, bufio.NewReader(conn)}).talk("S: * BYE [UNAVAILABLE] Too many connections, ~")
+			conn.Close()
+			first.Close()
+			must(t, srv.Shutdown(t.Context()))
+		})
 	})
 	t.Run("trusted", func(t *testing.T) {
 		h := newHouse(t, func(c *Config) {
@@ -99,18 +106,9 @@ func (h *house) turnedAway(script string) {
 	c.closed()
 }
 
-// watcher is an Observer that tests wait for.
-type watcher struct{ refused, ended chan string }
-
-func newWatcher() watcher { return watcher{make(chan string, 100), make(chan string, 100)} }
-
-func (w watcher) Opened(string)               {}
-func (w watcher) Refused(door, reason string) { w.refused <- door + " " + reason }
-func (w watcher) Ended(door, reason string)   { w.ended <- door + " " + reason }
-
 // Every session ends for a reason that is counted.
 func TestEnds(t *testing.T) {
-	seen := newWatcher()
+	seen := doortest.NewWatcher()
 	h := newHouse(t, func(c *Config) { c.Observer = seen })
 	for text, want := range map[string]string{
 		"a LOGOUT\r\n":                      "quit",
@@ -122,7 +120,7 @@ func TestEnds(t *testing.T) {
 		c := h.dial()
 		io.WriteString(c.c, text) // the server may have enough before the end
 		c.c.(*net.TCPConn).CloseWrite()
-		if got := <-seen.ended; got != "imap "+want {
+		if got := seen.NextEnded(); got != "imap "+want {
 			t.Errorf("%.20q ended as %q, want %q", text, got, want)
 		}
 	}

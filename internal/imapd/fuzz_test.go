@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"posthouse/internal/clock"
+	"posthouse/internal/doortest"
 	"posthouse/internal/mailbox"
 )
 
@@ -21,14 +23,14 @@ func FuzzSession(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
-	store, _ := newStore(f)
+	store, _ := doortest.Store(f, clock.NewFake(now), 1<<20)
 	srv := New(Config{Hostname: "fuzz", AllowPlaintext: true, MaxMessageSize: 1 << 16, Clock: testClock{}, Limits: Limits{MaxPerAccount: 1 << 20}}, people{store})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > 1<<14 {
 			return
 		}
 		server, other := net.Pipe()
-		sess := newSession(srv, loopback{server})
+		sess := newSession(srv, doortest.Loopback{Conn: server})
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -62,8 +64,3 @@ func FuzzSession(f *testing.F) {
 		}
 	})
 }
-
-// loopback is a connection that says it comes from this machine.
-type loopback struct{ net.Conn }
-
-func (loopback) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }

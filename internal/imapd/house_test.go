@@ -4,28 +4,18 @@ import (
 	"bufio"
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"math/big"
 	"net"
 	"net/netip"
-	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"posthouse/internal/blob/refs"
-	"posthouse/internal/blob/segment"
 	"posthouse/internal/clock"
+	"posthouse/internal/doortest"
 	"posthouse/internal/id"
 	"posthouse/internal/kv"
-	"posthouse/internal/kv/pebble"
 	"posthouse/internal/mailbox"
 	"posthouse/internal/sasl"
 )
@@ -83,31 +73,9 @@ func (p people) Bearer(context.Context, string, string) (sasl.Identity, error) {
 	return sasl.Identity{}, sasl.ErrCredentials
 }
 
-func newStore(t testing.TB) (*mailbox.Store, kv.Store) {
-	t.Helper()
-	dir := t.TempDir()
-	db, err := pebble.Open(filepath.Join(dir, "kv"), pebble.Options{})
-	must(t, err)
-	bodies, err := segment.Open(filepath.Join(dir, "blob"), segment.Options{})
-	must(t, err)
-	store, err := mailbox.Open(db, bodies, refs.New(bodies), mailbox.Options{Clock: clock.NewFake(now), MaxMessageSize: 1 << 20})
-	must(t, err)
-	t.Cleanup(func() {
-		must(t, store.Close())
-		must(t, db.Close())
-		must(t, bodies.Close())
-	})
-	for _, acct := range []id.Account{1, 2} {
-		must(t, db.Update(context.Background(), kv.Partitions{kv.AccountPartition(uint64(acct))}, func(tx kv.Tx) error {
-			return store.CreateTx(tx, acct)
-		}))
-	}
-	return store, db
-}
-
 func newHouse(t testing.TB, change ...func(*Config)) *house {
 	t.Helper()
-	store, db := newStore(t)
+	store, db := doortest.Store(t, clock.NewFake(now), 1<<20)
 	cfg := Config{
 		Hostname: "mx.example.test", Version: "test", AllowPlaintext: true,
 		MaxMessageSize: 1 << 20, Clock: testClock{},
@@ -243,18 +211,13 @@ func (c *client) talk(script string) {
 			c.send("\r\n")
 		case strings.HasPrefix(l, "S:"):
 			want := strings.TrimPrefix(l[2:], " ")
-			if got := c.line(); !glob(want, got) {
+			if got := c.line(); !doortest.Glob(want, got) {
 				c.t.Fatalf("got  %q\nwant %q", got, want)
 			}
 		default:
 			c.t.Fatalf("bad script line %q", l)
 		}
 	}
-}
-
-func glob(pattern, s string) bool {
-	re := strings.ReplaceAll(regexp.QuoteMeta(pattern), "~", ".*")
-	return regexp.MustCompile("^" + re + "$").MatchString(s)
 }
 
 // closed checks that the server hangs up.
@@ -265,25 +228,9 @@ func (c *client) closed() {
 	}
 }
 
-// testTLS makes a server configuration with a certificate for localhost.
-func testTLS(t testing.TB) (server, cl *tls.Config) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
-	must(t, err)
-	leaf, err := x509.ParseCertificate(der)
-	must(t, err)
-	pool := x509.NewCertPool()
-	pool.AddCert(leaf)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}},
-		&tls.Config{RootCAs: pool, ServerName: "localhost"}
-}
-
 func contains(lines []string, want string) bool {
 	for _, l := range lines {
-		if glob(want, l) {
+		if doortest.Glob(want, l) {
 			return true
 		}
 	}

@@ -14,6 +14,19 @@ func keywords(from, to int) string {
 	return strings.Join(words, " ")
 }
 
+// keywordsUsedUp is a client of a mailbox of three messages: the first bears 63
+// keywords, the second the last one there is room for.
+func (h *house) keywordsUsedUp() *client {
+	h.t.Helper()
+	c := h.login("INBOX")
+	for range 3 {
+		c.appendMail("INBOX", "", simple)
+	}
+	c.ok("STORE 1 +FLAGS.SILENT (" + keywords(0, 63) + ")")
+	c.ok("STORE 2 +FLAGS.SILENT (Last)")
+	return c
+}
+
 // A mailbox whose keywords are all borne says so by PERMANENTFLAGS without \*
 // (RFC 9051 section 7.1) and refuses others; when one is free again, it may be had
 // under another name, and every session learns what its bits are called now.
@@ -80,12 +93,7 @@ func TestKeywordsRunOut(t *testing.T) {
 // it had, also when their place was given to others since.
 func TestKeywordsOfTheGone(t *testing.T) {
 	h := newHouse(t)
-	c := h.login("INBOX")
-	for range 3 {
-		c.appendMail("INBOX", "", simple)
-	}
-	c.ok("STORE 1 +FLAGS.SILENT (" + keywords(0, 63) + ")")
-	c.ok("STORE 2 +FLAGS.SILENT (Last)")
+	c := h.keywordsUsedUp()
 	other := h.login("INBOX")
 	c.ok(`STORE 2 +FLAGS.SILENT (\Deleted)`)
 	c.ok("EXPUNGE")
@@ -107,12 +115,7 @@ func TestKeywordsOfTheGone(t *testing.T) {
 // A silent STORE is not silent about what became of the flags besides.
 func TestKeywordsSilently(t *testing.T) {
 	h := newHouse(t)
-	c := h.login("INBOX")
-	for range 3 {
-		c.appendMail("INBOX", "", simple)
-	}
-	c.ok("STORE 1 +FLAGS.SILENT (" + keywords(0, 63) + ")")
-	c.ok("STORE 2 +FLAGS.SILENT (Last)")
+	c := h.keywordsUsedUp()
 	other := h.login("INBOX")
 	other.appendMail("INBOX", "", simple)
 	c.ok("STORE 2 -FLAGS.SILENT (Last)")

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"posthouse/internal/doortest"
 	"posthouse/internal/listen"
 	"posthouse/internal/logtest"
 )
@@ -13,10 +14,10 @@ import (
 // another, both with the session's id.
 func TestLog(t *testing.T) {
 	var log logtest.Log
-	seen := newWatcher()
+	seen := doortest.NewWatcher()
 	h := newHouse(t, func(c *Config) { c.Log, c.Observer = log.Logger(), seen })
 	h.dial().ok("LOGOUT")
-	<-seen.ended
+	seen.NextEnded()
 	must(t, h.srv.Shutdown(t.Context()))
 	if lines := log.Lines(slog.LevelInfo); len(lines) > 0 {
 		t.Errorf("a connection without a login: %v", lines)

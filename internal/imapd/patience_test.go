@@ -1,12 +1,11 @@
 package imapd
 
 import (
-	"io"
-	"net"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"posthouse/internal/doortest"
 	"posthouse/internal/listen"
 )
 
@@ -17,46 +16,24 @@ func TestPatience(t *testing.T) {
 	h := newHouse(t)
 	login := "a LOGIN alice secret\r\n"
 	for name, c := range map[string]struct {
-		first, then string
-		every       time.Duration
-		want        time.Duration
-		places      int // in all
+		doortest.Trying
+		want   time.Duration
+		places int // in all
 	}{
-		"silent":              {"", "", time.Minute, loginTimeout, 0},
-		"dripping":            {"", "x", time.Second, loginTimeout, 0},
-		"dripping a literal":  {"a LOGIN {4000}\r\n", "x", time.Second, loginTimeout, 0},
-		"dripping SASL":       {"a AUTHENTICATE PLAIN\r\n", "x", 10 * time.Second, loginPatience, 0},
-		"chatting":            {"", "a NOOP\r\n", 30 * time.Second, loginPatience, 0},
-		"logged in, silent":   {login, "", time.Minute, idleTimeout, 0},
-		"logged in, dripping": {login, "x", time.Minute, idleTimeout, 0},
-		"crowded":             {"", "", time.Second, crowdedTimeout, 1},
-		"crowded, logged in":  {login, "", time.Minute, idleTimeout, 1},
+		"silent":              {doortest.Trying{Every: time.Minute}, loginTimeout, 0},
+		"dripping":            {doortest.Trying{Then: "x", Every: time.Second}, loginTimeout, 0},
+		"dripping a literal":  {doortest.Trying{First: "a LOGIN {4000}\r\n", Then: "x", Every: time.Second}, loginTimeout, 0},
+		"dripping SASL":       {doortest.Trying{First: "a AUTHENTICATE PLAIN\r\n", Then: "x", Every: 10 * time.Second}, loginPatience, 0},
+		"chatting":            {doortest.Trying{Then: "a NOOP\r\n", Every: 30 * time.Second}, loginPatience, 0},
+		"logged in, silent":   {doortest.Trying{First: login, Every: time.Minute}, idleTimeout, 0},
+		"logged in, dripping": {doortest.Trying{First: login, Then: "x", Every: time.Minute}, idleTimeout, 0},
+		"crowded":             {doortest.Trying{Every: time.Second}, crowdedTimeout, 1},
+		"crowded, logged in":  {doortest.Trying{First: login, Every: time.Minute}, idleTimeout, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				server, cl := net.Pipe()
-				over := make(chan struct{})
-				began := time.Now()
 				srv := New(Config{AllowPlaintext: true, Limits: Limits{Gate: listen.GateLimits{Total: c.places}}}, people{h.store})
-				srv.start(loopback{server})
-				go func() {
-					io.Copy(io.Discard, cl)
-					close(over)
-				}()
-				say := func(text string) {
-					cl.SetWriteDeadline(time.Now().Add(time.Second))
-					io.WriteString(cl, text)
-				}
-				say(c.first)
-				for open := true; open; {
-					select {
-					case <-over:
-						open = false
-					case <-time.After(c.every):
-						say(c.then)
-					}
-				}
-				if took := time.Since(began); took < c.want || took > c.want+c.every {
+				if took := c.Last(srv.start); took < c.want || took > c.want+c.Every {
 					t.Errorf("hung up after %s, want %s", took, c.want)
 				}
 				must(t, srv.Shutdown(t.Context()))

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/ianaindex"
 
+	"posthouse/internal/doortest"
 	"posthouse/internal/mailbox"
 )
 
@@ -144,7 +145,7 @@ func TestCondstore(t *testing.T) {
 	lines := c.ok("SELECT INBOX (CONDSTORE)")
 	var top string
 	for _, l := range lines {
-		if glob("* OK [HIGHESTMODSEQ ~", l) {
+		if doortest.Glob("* OK [HIGHESTMODSEQ ~", l) {
 			top = strings.TrimSuffix(strings.Fields(l)[3], "]")
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"posthouse/internal/doortest"
 )
 
 func TestLogin(t *testing.T) {
@@ -73,7 +75,7 @@ func TestPlaintextRefused(t *testing.T) {
 }
 
 func TestStartTLS(t *testing.T) {
-	server, cfg := testTLS(t)
+	server, cfg := doortest.TLS(t)
 	h := newHouse(t, func(c *Config) { c.AllowPlaintext, c.TLS = false, server })
 	c := h.dial()
 	c.talk(`
@@ -98,7 +100,7 @@ func TestStartTLS(t *testing.T) {
 }
 
 func TestStartTLSInjection(t *testing.T) {
-	server, _ := testTLS(t)
+	server, _ := doortest.TLS(t)
 	h := newHouse(t, func(c *Config) { c.TLS = server })
 	c := h.dial()
 	c.send("a STARTTLS\r\nb NOOP\r\n")
@@ -107,7 +109,7 @@ func TestStartTLSInjection(t *testing.T) {
 }
 
 func TestImplicitTLS(t *testing.T) {
-	server, cfg := testTLS(t)
+	server, cfg := doortest.TLS(t)
 	h := newHouse(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)

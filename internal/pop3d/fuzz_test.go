@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"posthouse/internal/clock"
+	"posthouse/internal/doortest"
 	"posthouse/internal/mailbox"
 )
 
@@ -23,7 +24,7 @@ func FuzzSession(f *testing.F) {
 		f.Add([]byte(s), []byte(simple))
 	}
 	f.Add([]byte("TOP 1 1\r\nRETR 1\r\n"), []byte("a\n.\r\n.\nb\r"))
-	store := newStore(f, clock.NewFake(now))
+	store, _ := doortest.Store(f, clock.NewFake(now), 2<<20)
 	srv := New(Config{Hostname: "fuzz", AllowPlaintext: true}, people{store})
 	ctx := context.Background()
 	acct, err := store.Account(ctx, 1)
@@ -56,7 +57,7 @@ func FuzzSession(f *testing.F) {
 // comes back.
 func converse(t *testing.T, srv *Server, b []byte) {
 	server, other := net.Pipe()
-	sess := newSession(srv, loopback{server}, loopback{}.RemoteAddr().(*net.TCPAddr).AddrPort().Addr())
+	sess := newSession(srv, doortest.Loopback{Conn: server}, doortest.Loopback{}.RemoteAddr().(*net.TCPAddr).AddrPort().Addr())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

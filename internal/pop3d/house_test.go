@@ -4,29 +4,18 @@ import (
 	"bufio"
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"io"
-	"math/big"
 	"net"
 	"net/netip"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/xdg-go/scram"
 
-	"posthouse/internal/blob/refs"
-	"posthouse/internal/blob/segment"
 	"posthouse/internal/clock"
+	"posthouse/internal/doortest"
 	"posthouse/internal/id"
-	"posthouse/internal/kv"
-	"posthouse/internal/kv/pebble"
 	"posthouse/internal/mailbox"
 	"posthouse/internal/sasl"
 )
@@ -103,33 +92,11 @@ func (p people) Bearer(context.Context, string, string) (sasl.Identity, error) {
 	return sasl.Identity{}, sasl.ErrCredentials
 }
 
-func newStore(t testing.TB, clk clock.Clock) *mailbox.Store {
-	t.Helper()
-	dir := t.TempDir()
-	db, err := pebble.Open(filepath.Join(dir, "kv"), pebble.Options{})
-	must(t, err)
-	bodies, err := segment.Open(filepath.Join(dir, "blob"), segment.Options{})
-	must(t, err)
-	store, err := mailbox.Open(db, bodies, refs.New(bodies), mailbox.Options{Clock: clk, MaxMessageSize: 2 << 20})
-	must(t, err)
-	t.Cleanup(func() {
-		must(t, store.Close())
-		must(t, db.Close())
-		must(t, bodies.Close())
-	})
-	for _, acct := range []id.Account{1, 2} {
-		must(t, db.Update(context.Background(), kv.Partitions{kv.AccountPartition(uint64(acct))}, func(tx kv.Tx) error {
-			return store.CreateTx(tx, acct)
-		}))
-	}
-	return store
-}
-
 // newHouse is a house where alice has these messages.
 func newHouse(t testing.TB, change func(*Config), mail ...string) *house {
 	t.Helper()
 	clk := clock.NewFake(now)
-	store := newStore(t, clk)
+	store, _ := doortest.Store(t, clk, 2<<20)
 	cfg := Config{Hostname: "mx.example.test", Version: "test", AllowPlaintext: true}
 	if change != nil {
 		change(&cfg)
@@ -251,7 +218,7 @@ func (c *client) send(text string) {
 func (c *client) want(pattern string) string {
 	c.t.Helper()
 	got := c.line()
-	if !glob(pattern, got) {
+	if !doortest.Glob(pattern, got) {
 		c.t.Fatalf("got  %q\nwant %q", got, pattern)
 	}
 	return got
@@ -297,11 +264,6 @@ func (c *client) talk(script string) {
 	}
 }
 
-func glob(pattern, s string) bool {
-	re := strings.ReplaceAll(regexp.QuoteMeta(pattern), "~", ".*")
-	return regexp.MustCompile("^" + re + "$").MatchString(s)
-}
-
 // closed checks that the server hangs up.
 func (c *client) closed() {
 	c.t.Helper()
@@ -316,22 +278,6 @@ func (c *client) hangUp() {
 	must(c.t, c.c.(*net.TCPConn).CloseWrite())
 	_, err := io.Copy(io.Discard, c.r)
 	must(c.t, err)
-}
-
-// testTLS makes a server configuration with a certificate for localhost.
-func testTLS(t testing.TB) (server, cl *tls.Config) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
-	must(t, err)
-	leaf, err := x509.ParseCertificate(der)
-	must(t, err)
-	pool := x509.NewCertPool()
-	pool.AddCert(leaf)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}},
-		&tls.Config{RootCAs: pool, ServerName: "localhost"}
 }
 
 const simple = "From: Ann <ann@example.org>\r\nSubject: hello\r\n\r\nline one\r\nline two\r\nline three\r\n"

@@ -8,6 +8,7 @@ import (
 
 	"github.com/xdg-go/scram"
 
+	"posthouse/internal/doortest"
 	"posthouse/internal/sasl"
 )
 
@@ -128,7 +129,7 @@ func TestScram(t *testing.T) {
 		cl, err := scram.SHA256.NewClient("alice", pass, "")
 		must(t, err)
 		c := h.dial()
-		if got := c.authenticate(sasl.ScramSHA256, cl.NewConversation()); !glob(want, got) {
+		if got := c.authenticate(sasl.ScramSHA256, cl.NewConversation()); !doortest.Glob(want, got) {
 			t.Errorf("%s: %q, want %q", pass, got, want)
 		}
 		c.hangUp()
@@ -141,7 +142,7 @@ func capa(c *client) []string {
 }
 
 func TestCapa(t *testing.T) {
-	server, trust := testTLS(t)
+	server, trust := doortest.TLS(t)
 	h := newHouse(t, func(c *Config) { c.TLS, c.AllowPlaintext = server, false })
 	always := []string{"TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "EXPIRE NEVER", "UTF8 USER", "LANG"}
 	c := h.dial()
@@ -178,7 +179,7 @@ func TestCapa(t *testing.T) {
 
 // What stands behind STLS could have been put there by somebody else.
 func TestNothingBeforeTheHandshake(t *testing.T) {
-	server, _ := testTLS(t)
+	server, _ := doortest.TLS(t)
 	h := newHouse(t, func(c *Config) { c.TLS = server })
 	c := h.dial()
 	c.send("STLS\r\nUSER alice\r\n")
@@ -188,7 +189,7 @@ func TestNothingBeforeTheHandshake(t *testing.T) {
 
 // A name given in the clear is not the one that logs in under TLS.
 func TestStartTLSForgets(t *testing.T) {
-	server, trust := testTLS(t)
+	server, trust := doortest.TLS(t)
 	h := newHouse(t, func(c *Config) { c.TLS = server })
 	c := h.dial()
 	c.talk("C: USER alice\nS: +OK ~\nC: STLS\nS: +OK ~")

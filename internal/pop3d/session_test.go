@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"posthouse/internal/doortest"
 	"posthouse/internal/listen"
 	"posthouse/internal/mailbox"
 )
@@ -318,7 +319,7 @@ func TestLimits(t *testing.T) {
 // Who is one too many hears why, is counted, and has a place when another leaves.
 // Who has logged in takes none of those of the address and network.
 func TestConnectionLimits(t *testing.T) {
-	srvTLS, clTLS := testTLS(t)
+	srvTLS, _ := doortest.TLS(t)
 	for name, c := range map[string]struct {
 		limits listen.GateLimits
 		want   string
@@ -331,14 +332,14 @@ func TestConnectionLimits(t *testing.T) {
 		"network rate": {listen.GateLimits{NetworkRate: 2}, "Your network connects too often, ~", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			seen := newWatcher()
+			seen := doortest.NewWatcher()
 			h := newHouse(t, func(cfg *Config) { cfg.Gate, cfg.TLS, cfg.Observer = c.limits, srvTLS, seen })
 			first := h.dial()
 			second := h.dial()
 			third := h.connect()
 			third.want("-ERR [SYS/TEMP] " + c.want)
 			third.closed()
-			if got := seen.refused(); got != "pop3 "+name {
+			if got := seen.NextRefused(); got != "pop3 "+name {
 				t.Errorf("counted as %q", got)
 			}
 			first.talk("C: USER alice\nS: +OK ~\nC: PASS " + password + "\nS: +OK ~")
@@ -346,7 +347,7 @@ func TestConnectionLimits(t *testing.T) {
 				second.talk("C: USER bob\nS: +OK ~\nC: PASS " + password + "\nS: +OK ~")
 			} else {
 				first.hangUp()
-				if got := seen.ended(); got != "pop3 closed" {
+				if got := seen.NextEnded(); got != "pop3 closed" {
 					t.Errorf("ended as %q", got)
 				}
 			}
@@ -354,16 +355,21 @@ func TestConnectionLimits(t *testing.T) {
 		})
 	}
 	t.Run("TLS", func(t *testing.T) {
-		h := newHouse(t, func(cfg *Config) { cfg.Gate.Total = 1 })
-		l, err := tls.Listen("tcp", "127.0.0.1:0", srvTLS)
-		must(t, err)
-		go h.srv.Serve(l)
-		h.dial()
-		conn, err := tls.Dial("tcp", l.Addr().String(), clTLS)
-		must(t, err)
-		c := newClient(t, conn)
-		c.want("-ERR [SYS/TEMP] Too many connections, ~")
-		c.closed()
+		synctest.Test(t, func(t *testing.T) {
+			srvTLS, clTLS := doortest.TLS(t)
+			srv := New(Config{Limits: Limits{Gate: listen.GateLimits{Total: 1}}}, people{})
+			connect := func() net.Conn {
+				server, c := net.Pipe()
+				srv.start(tls.Server(doortest.Loopback{Conn: server}, srvTLS))
+				synctest.Wait()
+				return c
+			}
+			first, c := connect(), newClient(t, tls.Client(connect(), clTLS))
+			c.want("-ERR [SYS/TEMP] Too many connections, ~")
+			c.c.Close()
+			first.Close()
+			must(t, srv.Shutdown(t.Context()))
+		})
 	})
 	t.Run("trusted", func(t *testing.T) {
 		h := newHouse(t, func(c *Config) {
@@ -375,20 +381,9 @@ func TestConnectionLimits(t *testing.T) {
 	})
 }
 
-// watcher is an Observer that tests wait for.
-type watcher struct{ refusals, ends chan string }
-
-func newWatcher() watcher { return watcher{make(chan string, 100), make(chan string, 100)} }
-
-func (w watcher) Opened(string)               {}
-func (w watcher) Refused(door, reason string) { w.refusals <- door + " " + reason }
-func (w watcher) Ended(door, reason string)   { w.ends <- door + " " + reason }
-func (w watcher) refused() string             { return <-w.refusals }
-func (w watcher) ended() string               { return <-w.ends }
-
 // Every session ends for a reason that is counted.
 func TestEnds(t *testing.T) {
-	seen := newWatcher()
+	seen := doortest.NewWatcher()
 	h := newHouse(t, func(c *Config) { c.Observer, c.MaxErrors, c.MaxCommands, c.AuthAttempts = seen, 3, 10, 2 }, simple)
 	for text, want := range map[string]string{
 		"QUIT\r\n":                       "quit",
@@ -401,23 +396,11 @@ func TestEnds(t *testing.T) {
 		c := h.dial()
 		io.WriteString(c.c, text) // the server may have enough before the end
 		c.c.(*net.TCPConn).CloseWrite()
-		if got := seen.ended(); got != "pop3 "+want {
+		if got := seen.NextEnded(); got != "pop3 "+want {
 			t.Errorf("%.20q ended as %q, want %q", text, got, want)
 		}
 	}
 }
-
-// oneConn is a listener that accepts what it is given.
-type oneConn struct{ conns chan net.Conn }
-
-func (l oneConn) Accept() (net.Conn, error) {
-	if c, ok := <-l.conns; ok {
-		return c, nil
-	}
-	return nil, net.ErrClosed
-}
-func (l oneConn) Addr() net.Addr { return &net.TCPAddr{} }
-func (l oneConn) Close() error   { return nil }
 
 // Who does not log in does not stay, however busy: silent, dripping, or chatting.
 // Who has logged in gets ten minutes for each command (RFC 1939 section 3), and
@@ -426,48 +409,23 @@ func TestPatience(t *testing.T) {
 	h := newHouse(t, nil, simple)
 	login := "USER alice\r\nPASS " + password + "\r\nDELE 1\r\n"
 	for name, c := range map[string]struct {
-		first, then string
-		every       time.Duration
-		want        time.Duration
-		places      int // in all
+		doortest.Trying
+		want   time.Duration
+		places int // in all
 	}{
-		"silent":             {"", "", time.Minute, loginTimeout, 0},
-		"dripping":           {"", "x", time.Second, loginTimeout, 0},
-		"chatting":           {"", "LANG *\r\n", time.Minute, loginPatience, 0},
-		"logged in":          {login, "", time.Minute, autologout, 0},
-		"crowded":            {"", "", time.Second, crowdedTimeout, 1},
-		"crowded, logged in": {login, "", time.Minute, autologout, 1},
+		"silent":             {doortest.Trying{Every: time.Minute}, loginTimeout, 0},
+		"dripping":           {doortest.Trying{Then: "x", Every: time.Second}, loginTimeout, 0},
+		"chatting":           {doortest.Trying{Then: "LANG *\r\n", Every: time.Minute}, loginPatience, 0},
+		"logged in":          {doortest.Trying{First: login, Every: time.Minute}, autologout, 0},
+		"crowded":            {doortest.Trying{Every: time.Second}, crowdedTimeout, 1},
+		"crowded, logged in": {doortest.Trying{First: login, Every: time.Minute}, autologout, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				srv := New(Config{Hostname: "mx.example.test", AllowPlaintext: true, Limits: Limits{Gate: listen.GateLimits{Total: c.places}}}, people{h.store})
-				l := oneConn{make(chan net.Conn)}
-				go srv.Serve(l)
-				server, cl := net.Pipe()
-				began := time.Now()
-				l.conns <- loopback{server}
-				over := make(chan struct{})
-				go func() {
-					io.Copy(io.Discard, cl)
-					close(over)
-				}()
-				say := func(text string) {
-					cl.SetWriteDeadline(time.Now().Add(time.Second))
-					io.WriteString(cl, text)
-				}
-				say(c.first)
-				for open := true; open; {
-					select {
-					case <-over:
-						open = false
-					case <-time.After(c.every):
-						say(c.then)
-					}
-				}
-				if took := time.Since(began); took < c.want || took > c.want+c.every {
+				if took := c.Last(srv.start); took < c.want || took > c.want+c.Every {
 					t.Errorf("hung up after %s, want %s", took, c.want)
 				}
-				close(l.conns)
 				must(t, srv.Shutdown(t.Context()))
 			})
 			if n := h.count(); n != 1 {
@@ -476,11 +434,6 @@ func TestPatience(t *testing.T) {
 		})
 	}
 }
-
-// loopback is a connection that says it comes from this machine.
-type loopback struct{ net.Conn }
-
-func (loopback) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
 
 // Who has heard the last words has given the place back, and may come again at
 // once (RFC 1939 section 6).
