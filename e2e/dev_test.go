@@ -26,10 +26,13 @@ type dev struct {
 // arrived.
 func startDev(t *testing.T, args ...string) *dev {
 	t.Helper()
-	d := &dev{t: t, tmp: filepath.Join(t.TempDir(), "t m p"), said: make(map[string]string)}
-	if err := os.Mkdir(d.tmp, 0o700); err != nil {
+	// Short, for the path of a socket must be.
+	tmp, err := os.MkdirTemp("", "t m p")
+	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { os.RemoveAll(tmp) })
+	d := &dev{t: t, tmp: tmp, said: make(map[string]string)}
 	d.cmd = exec.Command(Binary(t), append([]string{"dev"}, args...)...)
 	d.cmd.Env = append(os.Environ(), "TMPDIR="+d.tmp)
 	for i, port := range nettest.FreePorts(t, "127.0.0.1", len(doors)) {
@@ -63,7 +66,9 @@ func startDev(t *testing.T, args ...string) *dev {
 // shell types a line as it was said.
 func (d *dev) shell(line string) string {
 	d.t.Helper()
-	text, err := exec.Command("sh", "-c", line).CombinedOutput()
+	cmd := exec.Command("sh", "-c", line)
+	cmd.Env = append(os.Environ(), "NO_PROXY=*", "no_proxy=*")
+	text, err := cmd.CombinedOutput()
 	if err != nil {
 		d.t.Fatalf("%s: %v\n%s", line, err, text)
 	}

@@ -119,23 +119,33 @@ func (h *House) readyz() (code int, text string) {
 	return res.StatusCode, string(b)
 }
 
+// smallHouse starts a house with alice in it on a disk of so many MB; nil where
+// the test runs elsewhere. store is more keys of that section.
+func smallHouse(t *testing.T, mb int, store string) *House {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("fills a disk")
+	}
+	h := NewHouse(t, "127.0.0.1", "mx.example.test", "---\n[store]\nreserve = \"64M\"\n"+store)
+	if !smallDisk(t, h.data(), mb) {
+		return nil
+	}
+	h.Run("", "domain", "add", Domain)
+	h.Run(Password+"\n", "account", "add", "--password-stdin", alice)
+	h.Start()
+	return h
+}
+
+func (h *House) data() string { return filepath.Join(h.Dir, "data") }
+
 // TestFullDisk fills the disk under a house, from within and from without. It
 // refuses mail and goes on with all that needs no room, tells of it, loses
 // nothing, makes room when people delete, and then takes mail again.
 func TestFullDisk(t *testing.T) {
-	if testing.Short() {
-		t.Skip("fills a disk")
-	}
-	h := NewHouse(t, "127.0.0.1", "mx.example.test",
-		"---\n[store]\nreserve = \"64M\"\nsegment = \"4M\"\nrecoverable = \"1h\"\n")
-	disk := filepath.Join(h.Dir, "data")
-	if !smallDisk(t, disk, 192) {
+	h := smallHouse(t, 192, "segment = \"4M\"\nrecoverable = \"1h\"\n")
+	if h == nil {
 		return
 	}
-	alice := "alice@" + Domain
-	h.Run("", "domain", "add", Domain)
-	h.Run(Password+"\n", "account", "add", "--password-stdin", alice)
-	h.Start()
 	l := newLedger()
 
 	// From within: mail until there is no room, over sessions that stay.
@@ -149,17 +159,28 @@ func TestFullDisk(t *testing.T) {
 		load.Go(func() { f.run(t, alice, stop) })
 	}
 	awaitTrue(t, "mail to be refused", func() bool { return f.full.Load() > 20 || t.Failed() })
-	if code, text := h.readyz(); code != 503 || !strings.Contains(text, "no room for new mail") {
-		t.Errorf("readyz says %d %s", code, text)
-	}
+	// The index gives room back now and then, for a moment: the load takes it again.
+	awaitTrue(t, "readyz to tell of the full disk", func() bool {
+		code, text := h.readyz()
+		return code == 503 && strings.Contains(text, "no room for new mail")
+	})
 	h.awaitMetric("posthouse_disk_reserve_bytes 6.7108864e+07")
 	checkHas(t, h, l, alice)
 
-	wants(t, dialed(t, h.Addr["smtp"], ""), [2]string{"MAIL FROM:<a@client.test>", "452 4.3.1"}, [2]string{"NOOP", "250"})
+	stranger := dialed(t, h.Addr["smtp"], "")
+	awaitTrue(t, "a stranger to be refused", func() bool {
+		_, err := stranger.Cmd(452, "MAIL FROM:<a@client.test>")
+		wants(t, stranger, [2]string{"RSET", "250"})
+		return err == nil
+	})
 	c := imapIn(t, h, alice)
-	if _, err := c.Append("INBOX", "", []byte("Subject: x\r\n\r\nx\r\n")); err == nil || !strings.Contains(err.Error(), "NO [UNAVAILABLE]") {
-		t.Errorf("APPEND on a full disk: %v", err)
-	}
+	awaitTrue(t, "APPEND to be refused", func() bool {
+		_, err := c.Append("INBOX", "", []byte("Subject: x\r\n\r\nx\r\n"))
+		if err != nil && !strings.Contains(err.Error(), "NO [UNAVAILABLE]") {
+			t.Fatalf("APPEND on a full disk: %v", err)
+		}
+		return err != nil
+	})
 	for _, cmd := range []string{"COPY 1 Trash", `STORE 1 +FLAGS (\Flagged)`, "FETCH 1 BODY.PEEK[]", "MOVE 1 Trash"} {
 		if _, _, err := c.Cmd("%s", cmd); err != nil {
 			t.Errorf("in the reserve: %v", err)
@@ -168,7 +189,7 @@ func TestFullDisk(t *testing.T) {
 	h.Run("", "alias", "add", "staff@"+Domain, alice)
 
 	// From without: another program takes the rest, to the last block.
-	ballast := filepath.Join(disk, "ballast")
+	ballast := filepath.Join(h.data(), "ballast")
 	fillUp(t, ballast)
 	turn := 0
 	flag := func() error { // what is written is another thing each time
@@ -228,18 +249,10 @@ func TestFullDisk(t *testing.T) {
 // TestStartOnFullDisk starts a house, after a crash, on a disk without a free
 // block: it serves what it has, and takes mail when there is room.
 func TestStartOnFullDisk(t *testing.T) {
-	if testing.Short() {
-		t.Skip("fills a disk")
-	}
-	h := NewHouse(t, "127.0.0.1", "mx.example.test", "---\n[store]\nreserve = \"64M\"\n")
-	disk := filepath.Join(h.Dir, "data")
-	if !smallDisk(t, disk, 160) {
+	h := smallHouse(t, 160, "")
+	if h == nil {
 		return
 	}
-	alice := "alice@" + Domain
-	h.Run("", "domain", "add", Domain)
-	h.Run(Password+"\n", "account", "add", "--password-stdin", alice)
-	h.Start()
 	l := newLedger()
 	send := func() error {
 		token := l.token()
@@ -256,10 +269,10 @@ func TestStartOnFullDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ballast := filepath.Join(disk, "ballast")
+	ballast := filepath.Join(h.data(), "ballast")
 	awaitTrue(t, "the ballast", func() bool { _, err := os.Stat(ballast); return err == nil })
 	h.Kill()
-	other := filepath.Join(disk, "other")
+	other := filepath.Join(h.data(), "other")
 	fillUp(t, other)
 
 	h.start()

@@ -37,7 +37,7 @@ var binary = sync.OnceValues(func() (string, error) {
 	}
 	built.Store(true)
 	path := filepath.Join(dir, "posthouse")
-	cmd := exec.Command("go", "build", "-o", path, "posthouse/cmd/posthouse")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", path, "posthouse/cmd/posthouse")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
 	}
@@ -191,7 +191,7 @@ func (h *House) start() {
 // Kill is kill -9.
 func (h *House) Kill() { _ = h.stop(syscall.SIGKILL) }
 
-// Stop is SIGTERM; the server must end within its 30 seconds and with status 0.
+// Stop is SIGTERM; the server must end, with status 0.
 func (h *House) Stop() {
 	h.t.Helper()
 	if err := h.stop(syscall.SIGTERM); err != nil {
@@ -210,7 +210,7 @@ func (h *House) stop(sig syscall.Signal) error {
 	if err := cmd.Process.Signal(sig); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 35*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), clientTimeout)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() {
 		if ctx.Err() == context.DeadlineExceeded {

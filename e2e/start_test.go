@@ -7,7 +7,9 @@ import (
 	"net/textproto"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -107,29 +109,44 @@ func TestPrivilegesDropped(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root has privileges to drop")
 	}
+	nobody, err := user.Lookup("nobody")
+	if err != nil {
+		t.Skipf("there is no user nobody: %v", err)
+	}
 	socket := filepath.Join(t.TempDir(), "lmtp.sock")
 	h := NewHouse(t, "127.0.0.1", "mx.example.test", "user = \"nobody\"\n")
 	t.Setenv("POSTHOUSE_LISTEN_LMTP", "unix:"+socket)
 	data := filepath.Join(h.Dir, "data")
-	// The directories above are the test's own: nobody must get through.
-	for dir := h.Dir; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
+	// The two directories above are the test's own: nobody must get through.
+	for _, dir := range []string{h.Dir, filepath.Dir(h.Dir)} {
+		mustDo(t, os.Chmod(dir, 0o755))
 	}
-	out, err := exec.Command("id", "-u", "nobody").Output()
-	if err != nil {
-		t.Skip("there is no user nobody")
-	}
+	mayReach(t, nobody, h.Dir)
 	for range 2 {
 		h.Start()
-		wantOwner(t, strings.TrimSpace(string(out)), data, socket)
+		wantOwner(t, nobody.Uid, data, socket)
 		h.Run("", "domain", "list")
 		h.Stop()
 		h.Run("", "domain", "add", fmt.Sprintf("d%d.test", os.Getpid()))
 		h.Run("", "domain", "remove", fmt.Sprintf("d%d.test", os.Getpid()))
 		h.Verify()
-		wantOwner(t, strings.TrimSpace(string(out)), data)
+		wantOwner(t, nobody.Uid, data)
+	}
+}
+
+// mayReach skips the test where a user cannot be taken on, as in some containers, or
+// cannot get to dir, as below a home that is root's alone.
+func mayReach(t *testing.T, u *user.User, dir string) {
+	t.Helper()
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	mustDo(t, err)
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	mustDo(t, err)
+	cmd := exec.Command("/bin/sh", "-c", `cd "$1"`, "sh", dir)
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Skipf("%s cannot get to %s here: %v %s", u.Username, dir, err, out)
 	}
 }
 
@@ -248,10 +265,9 @@ func TestStopLeavesDeafHosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer called.Close()
-	began := time.Now()
 	h.Stop()
-	if took := time.Since(began); took > 15*time.Second {
-		t.Errorf("stopped after %v", took)
+	if strings.Contains(h.Log(), "cutting off") {
+		t.Errorf("the house waited:\n%s", h.Log())
 	}
 	if list := h.queue(); len(list) != 1 || list[0].Attempts != 0 || list[0].State != "ready" {
 		t.Errorf("%+v", list)

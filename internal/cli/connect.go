@@ -75,7 +75,7 @@ func (a *app) withAPI(c *cobra.Command, fn func(admin.API) error) error {
 
 // busyFor is how long a command waits for the store that another command, or a server
 // that is starting or stopping, has to itself.
-const busyFor = 10 * time.Second
+const busyFor = time.Minute
 
 // openHouse opens the store of a house that does not run, as its owner.
 func (a *app) openHouse(ctx context.Context, cfg *config.Config, create bool) (*server.Offline, error) {

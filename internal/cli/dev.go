@@ -195,7 +195,7 @@ func first(list []string) string {
 // firstMessage sends a message through the house's own doors and prints its
 // timeline, step by step.
 func (a *app) firstMessage(ctx context.Context, s *server.Server) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	t, err := sendFirst(ctx, s.Config(), smtp.Address{Local: "postmaster", Domain: devDomain}, smtp.Address{Local: "alice", Domain: devDomain})
 	if err != nil || t == nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -76,6 +77,7 @@ type ground struct {
 	journal   *journal.Journal
 	mailboxes *mailbox.Store
 	directory *directory.Directory
+	mine      io.Closer // a server's alone, of the data directory
 }
 
 // groundOptions of openGround.
@@ -103,17 +105,30 @@ func WhileBusy(ctx context.Context, patience time.Duration, try func() error) er
 	}
 }
 
-// commandsTake is how long a command has the store of a house that does not run; a
-// server that has it keeps it.
-const commandsTake = 2 * time.Second
+// commandsTake is how long a command may have the store of a house that does not run,
+// while a server waits for it.
+const commandsTake = time.Minute
 
 // openWhenFree is openGround for a server: a command may have the store just now.
 func openWhenFree(ctx context.Context, cfg *config.Config, log *slog.Logger, opt groundOptions) (g *ground, err error) {
+	mine, err := claim(cfg.Data)
+	if err != nil {
+		return nil, fmt.Errorf("open the store in %s: %w", cfg.Data, err)
+	}
+	waits := false
 	err = WhileBusy(ctx, commandsTake, func() error {
 		g, err = openGround(ctx, cfg, log, opt)
+		if errors.Is(err, pebble.ErrLocked) && !waits {
+			waits = true
+			log.Info("another program has the store open: waiting for it")
+		}
 		return err
 	})
-	return g, err
+	if err != nil {
+		return nil, errors.Join(err, mine.Close())
+	}
+	g.mine = mine
+	return g, nil
 }
 
 // openGround opens the store.
@@ -258,6 +273,9 @@ func (g *ground) close() error {
 	}
 	if g.db != nil {
 		errs = append(errs, g.db.Close())
+	}
+	if g.mine != nil {
+		errs = append(errs, g.mine.Close())
 	}
 	return errors.Join(errs...)
 }

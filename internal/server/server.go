@@ -356,8 +356,11 @@ func (s *Server) undo() error {
 	s.ready.stop()
 	var mu sync.Mutex
 	var errs []error
+	var late sync.Once
 	note := func(err error) {
-		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		if errors.Is(err, context.DeadlineExceeded) {
+			late.Do(func() { s.log.Warn("cutting off what is in flight still", "after", DrainTime) })
+		} else if err != nil {
 			mu.Lock()
 			errs = append(errs, err)
 			mu.Unlock()

@@ -120,7 +120,7 @@ func TestETRN(t *testing.T) {
 	p.do("DATA", "354")
 	p.do("x\r\n.", "250")
 	tried := func(e queue.Entry) bool { return e.State == queue.Waiting }
-	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		// Nobody listens at the route's port; those who were not tried wait for it.
 		list, err := house.API().Queue(t.Context(), queue.Selector{}, queue.Page{})
 		if err != nil || time.Now().After(end) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,9 +41,29 @@ func TestNewerStoreRefused(t *testing.T) {
 	}
 }
 
+// said is what the log says; also what runs in the background writes to it.
+type said struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+// take is what was said since the last time.
+func (s *said) take() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.text.Reset()
+	return s.text.String()
+}
+
 // A reload names the changes that it cannot make.
 func TestReloadNamesWhatWaits(t *testing.T) {
-	var said strings.Builder
+	var said said
 	doc := "hostname = \"mx.example.test\"\ndata = \"" + t.TempDir() + "\"\n"
 	cfg, err := config.Parse("test", []byte(doc), nil)
 	if err != nil {
@@ -53,13 +74,13 @@ func TestReloadNamesWhatWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	reload := func(more string) string {
-		said.Reset()
+		said.take()
 		changed, err := config.Parse("test", []byte(doc+more), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.Reload(changed)
-		return said.String()
+		return said.take()
 	}
 	if got := reload("[listen]\nsmtp = []\n[log]\nlevel = \"warn\"\n"); strings.Contains(got, "wait") || !strings.Contains(got, "reloaded") {
 		t.Errorf("what could be reloaded: %s", got)
