@@ -22,7 +22,7 @@ func (s *session) copy(p *imap.Parser, uid, move bool) (string, error) {
 	if err := p.End(); err != nil {
 		return "", err
 	}
-	spans, err := s.resolve(set, uid)
+	spans, err := s.resolve(set, uid, false)
 	if err != nil {
 		return "", err
 	}

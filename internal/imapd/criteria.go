@@ -96,8 +96,8 @@ func (c *compiler) key(k *imap.SearchKey) (*mailbox.Criterion, error) {
 		return &mailbox.Criterion{Kind: mailbox.MatchFlags, Flags: flagBits([]string{k.Text})}, nil
 	case imap.SearchKeyword:
 		return &mailbox.Criterion{Kind: mailbox.MatchKeyword, Text: k.Text}, nil
-	case imap.SearchRecent: // no message is \Recent
-		return nothing(), nil
+	case imap.SearchRecent:
+		return c.uids(c.s.sel.recent)
 	case imap.SearchOlder, imap.SearchYounger:
 		return c.within(k)
 	case imap.SearchEmailID:
@@ -121,7 +121,7 @@ func (c *compiler) text(s string) (string, error) {
 }
 
 func (c *compiler) set(k *imap.SearchKey) (*mailbox.Criterion, error) {
-	spans, err := c.s.resolve(k.Set, k.Op == imap.SearchUID)
+	spans, err := c.s.resolve(k.Set, k.Op == imap.SearchUID, true)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ func (s *session) cmdUIDExpunge(p *imap.Parser) (string, error) {
 	if err := p.End(); err != nil {
 		return "", err
 	}
-	spans, err := s.resolve(set, true)
+	spans, err := s.resolve(set, true, false)
 	if err != nil {
 		return "", err
 	}

@@ -42,7 +42,7 @@ func (s *session) fetch(p *imap.Parser, uid bool) (string, error) {
 	if s.state != inMailbox {
 		return "", errAnswered
 	}
-	spans, err := s.resolve(req.Set, uid)
+	spans, err := s.resolve(req.Set, uid, false)
 	if err != nil {
 		return "", err
 	}
@@ -183,7 +183,7 @@ func (f *fetcher) appendIndexItem(b []byte, kind imap.FetchKind, from *mailbox.S
 	switch kind {
 	case imap.FetchFlags:
 		b = append(b, "FLAGS "...)
-		return append(b, f.s.sel.flags.of(from, e)...)
+		return append(b, f.s.sel.flagList(from, e)...)
 	case imap.FetchUID:
 		return imap.AppendNumber(append(b, "UID "...), e.UID)
 	case imap.FetchInternalDate:

@@ -119,6 +119,7 @@ func TestFetchSections(t *testing.T) {
 	h := newHouse(t)
 	c := h.login("INBOX")
 	c.appendMail("INBOX", "", nested)
+	c.ok("SELECT INBOX") // \Recent no more
 	for item, want := range sections {
 		name, got := c.literal(item)
 		if got != want {
@@ -166,6 +167,7 @@ func TestFetchSetsSeen(t *testing.T) {
 		c.appendMail("INBOX", "", "A: b\r\n\r\nc\r\n")
 	}
 	d.ok("NOOP")
+	c.ok("SELECT INBOX") // \Recent no more
 	c.talk(`
 		C: a FETCH 1 BODY.PEEK[TEXT]
 		S: * 1 FETCH (BODY[TEXT] {3}

@@ -37,6 +37,7 @@ func TestKeywordsRunOut(t *testing.T) {
 		c.appendMail("INBOX", "", simple)
 	}
 	other := h.login("INBOX")
+	c.ok("SELECT INBOX") // \Recent no more
 	c.ok("STORE 1 +FLAGS.SILENT (" + keywords(0, 63) + ")")
 	c.ok("STORE 2 +FLAGS.SILENT (Last)")
 	permanent := `* OK [PERMANENTFLAGS (\Answered \Flagged \Deleted \Seen \Draft ` + keywords(0, 63)

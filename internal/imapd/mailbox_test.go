@@ -16,7 +16,7 @@ func TestSelect(t *testing.T) {
 		S: * FLAGS (\Answered \Flagged \Deleted \Seen \Draft Work $Later)
 		S: * OK [PERMANENTFLAGS (\Answered \Flagged \Deleted \Seen \Draft Work $Later \*)] ~
 		S: * 2 EXISTS
-		S: * 0 RECENT
+		S: * 2 RECENT
 		S: * OK [UNSEEN 2] ~
 		S: * OK [UIDVALIDITY ~] ~
 		S: * OK [UIDNEXT 3] ~
@@ -24,7 +24,7 @@ func TestSelect(t *testing.T) {
 		S: * OK [MAILBOXID (F~)] Ok
 		S: a OK [READ-WRITE] SELECT completed
 		C: b FETCH 2 (FLAGS INTERNALDATE RFC822.SIZE)
-		S: * 2 FETCH (FLAGS (Work $Later) INTERNALDATE "01-Feb-2023 02:05:06 +0000" RFC822.SIZE 158)
+		S: * 2 FETCH (FLAGS (\Recent Work $Later) INTERNALDATE "01-Feb-2023 02:05:06 +0000" RFC822.SIZE 158)
 		S: b OK ~
 		C: c ENABLE IMAP4rev2
 		S: * ENABLED IMAP4rev2
@@ -154,7 +154,7 @@ func TestStatus(t *testing.T) {
 	c.appendMail("INBOX", `(\Deleted) `, simple)
 	c.talk(fmt.Sprintf(`
 		C: a STATUS INBOX (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN DELETED SIZE HIGHESTMODSEQ MAILBOXID APPENDLIMIT)
-		S: * STATUS INBOX (MESSAGES 2 RECENT 0 UIDNEXT 3 UIDVALIDITY ~ UNSEEN 1 DELETED 1 SIZE %d HIGHESTMODSEQ ~ APPENDLIMIT 1048576 MAILBOXID (F~))
+		S: * STATUS INBOX (MESSAGES 2 RECENT 2 UIDNEXT 3 UIDVALIDITY ~ UNSEEN 1 DELETED 1 SIZE %d HIGHESTMODSEQ ~ APPENDLIMIT 1048576 MAILBOXID (F~))
 		S: a OK ~
 		C: b STATUS nowhere (MESSAGES)
 		S: b NO [NONEXISTENT] ~
@@ -173,6 +173,7 @@ func TestAppend(t *testing.T) {
 	c.send(simple + "\r\n")
 	c.talk(`
 		S: * 1 EXISTS
+		S: * 1 RECENT
 		S: a OK [APPENDUID ~ 1] APPEND completed
 		C: b APPEND nowhere {10}
 		S: b NO [TRYCREATE] ~
@@ -192,6 +193,7 @@ func TestAppend(t *testing.T) {
 		C:
 		C: cd
 		S: * 2 EXISTS
+		S: * 2 RECENT
 		S: * FLAGS (~ $Kw)
 		S: * OK [PERMANENTFLAGS ~
 		S: g OK ~
@@ -210,6 +212,7 @@ func TestStoreAndExpunge(t *testing.T) {
 	for range 4 {
 		c.appendMail("INBOX", "", simple)
 	}
+	c.ok("SELECT INBOX") // \Recent no more
 	c.talk(`
 		C: a STORE 2:3 +FLAGS (\Deleted Mine)
 		S: * FLAGS (\Answered \Flagged \Deleted \Seen \Draft Mine)
@@ -309,6 +312,7 @@ func TestCopyAndMove(t *testing.T) {
 	for range 3 {
 		c.appendMail("INBOX", `(\Flagged Kw) `, simple)
 	}
+	c.ok("SELECT INBOX") // \Recent no more
 	c.talk(`
 		C: a COPY 1,3 nowhere
 		S: a NO [TRYCREATE] ~
@@ -332,10 +336,10 @@ func TestCopyAndMove(t *testing.T) {
 	c.reply("f")
 	c.talk(`
 		C: g FETCH 1:4 (FLAGS RFC822.SIZE)
-		S: * 1 FETCH (FLAGS (\Flagged Kw) RFC822.SIZE ~)
-		S: * 2 FETCH (FLAGS (\Flagged Kw) ~
-		S: * 3 FETCH (FLAGS (\Flagged Kw) ~
-		S: * 4 FETCH (FLAGS (\Flagged Kw) ~
+		S: * 1 FETCH (FLAGS (\Recent \Flagged Kw) RFC822.SIZE ~)
+		S: * 2 FETCH (FLAGS (\Recent \Flagged Kw) ~
+		S: * 3 FETCH (FLAGS (\Recent \Flagged Kw) ~
+		S: * 4 FETCH (FLAGS (\Recent \Flagged Kw) ~
 		S: g OK ~
 		C: h MOVE 1 INBOX
 		S: h NO [READ-ONLY] ~
@@ -344,18 +348,23 @@ func TestCopyAndMove(t *testing.T) {
 
 func TestIdle(t *testing.T) {
 	h := newHouse(t)
-	a, b := h.login("INBOX"), h.login("INBOX")
+	a, b := h.login(""), h.login("INBOX")
 	b.talk(`
 		C: i IDLE
 		S: + idling
 	`)
 	a.appendMail("INBOX", "", simple)
-	b.talk(`S: * 1 EXISTS`)
+	b.talk(`
+		S: * 1 EXISTS
+		S: * 1 RECENT
+	`)
+	a.ok(`SELECT INBOX`)
 	a.ok(`STORE 1 +FLAGS (\Deleted)`)
-	b.talk(`S: * 1 FETCH (FLAGS (\Deleted))`)
+	b.talk(`S: * 1 FETCH (FLAGS (\Recent \Deleted))`)
 	a.ok(`EXPUNGE`)
 	b.talk(`
 		S: * 1 EXPUNGE
+		S: * 0 RECENT
 		C: done
 		S: i OK IDLE completed
 		C: j IDLE

@@ -18,6 +18,7 @@ func TestSearch(t *testing.T) {
 	c.appendMail("INBOX", `(\Seen) "01-Feb-2023 04:05:06 +0000" `, simple)
 	c.appendMail("INBOX", `(\Flagged Kw) "03-Feb-2023 04:05:06 +0000" `, nested)
 	c.appendMail("INBOX", "", "Subject: third\r\nX-Note:\r\nDate: Tue, 7 May 2024 01:00:00 +0900\r\n\r\n"+strings.Repeat("long line\r\n", 100))
+	c.ok("SELECT INBOX") // \Recent no more
 	for keys, want := range map[string]string{
 		"ALL": " 1 2 3", "1:2": " 1 2", "UID 3": " 3", "NOT 1": " 2 3", "OR SEEN FLAGGED": " 1 2", "SEEN FLAGGED": "",
 		"UNSEEN": " 2 3", "KEYWORD kw": " 2", "UNKEYWORD KW": " 1 3", "RECENT": "", "OLD": " 1 2 3", "NEW": "",
@@ -37,8 +38,14 @@ func TestSearch(t *testing.T) {
 	c.talk(`
 		C: a SEARCH CHARSET KLINGON TEXT x
 		S: a NO [BADCHARSET (UTF-8 US-ASCII ISO-8859-1 ~)] ~
-		C: b SEARCH 4
-		S: b BAD ~
+		C: b SEARCH OR 3 4
+		S: * SEARCH 3
+		S: b OK ~
+		C: b2 SEARCH NOT 4:5
+		S: * SEARCH 1 2 3
+		S: b2 OK ~
+		C: b3 FETCH 4 FLAGS
+		S: b3 BAD ~
 		C: c SEARCH NONSENSE
 		S: c BAD ~
 		C: d UID SEARCH 2:*
@@ -97,6 +104,7 @@ func TestSearchReturn(t *testing.T) {
 	}
 	c.ok(`STORE 2 +FLAGS (\Deleted)`)
 	c.ok(`EXPUNGE`)
+	c.ok("SELECT INBOX") // \Recent no more
 	c.talk(`
 		C: a SEARCH RETURN (MIN MAX COUNT ALL) 1:4
 		S: * ESEARCH (TAG "a") MIN 1 MAX 4 ALL 1:4 COUNT 4
@@ -142,6 +150,7 @@ func TestCondstore(t *testing.T) {
 	for range 3 {
 		c.appendMail("INBOX", "", simple)
 	}
+	c.ok("SELECT INBOX") // \Recent no more
 	lines := c.ok("SELECT INBOX (CONDSTORE)")
 	var top string
 	for _, l := range lines {

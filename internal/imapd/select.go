@@ -46,6 +46,7 @@ func (s *session) open(p *imap.Parser, readOnly bool) (string, error) {
 	sel.changed, sel.stop = mbox.Changed()
 	sel.keywords = sel.view.Keywords()
 	s.sel, s.state = sel, inMailbox
+	s.learnRecent()
 	s.describe(name)
 	if readOnly {
 		return "[READ-ONLY] ", nil
@@ -60,7 +61,8 @@ func (s *session) describe(name string) {
 	s.sendFlagLists(view)
 	s.untagged(fmt.Sprintf("%d EXISTS", view.Len()))
 	if !s.rev2 {
-		s.untagged("0 RECENT")
+		s.sel.recentTold = -1
+		s.sendRecent()
 		if i := firstUnseen(view, st); i >= 0 {
 			s.untagged(fmt.Sprintf("OK [UNSEEN %d] First unseen", i+1))
 		}

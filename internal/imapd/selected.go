@@ -18,6 +18,9 @@ type selected struct {
 	stop     func()
 	keywords []string // of the mailbox, as the client was told
 	flags    flagTexts
+
+	recent     mailbox.UIDSet // \Recent in this session; some may be gone, some not in the view yet
+	recentTold int            // the number of them that the client was told last
 }
 
 func (s *session) unselect() {
@@ -50,8 +53,9 @@ func count(spans []span) int {
 
 // resolve turns a set into positions of the view, in order and each once.
 // A sequence number that does not exist is a mistake of the client's; a UID is
-// not (RFC 9051 sections 6.4.9 and 9, seq-number).
-func (s *session) resolve(set imap.NumSet, uid bool) ([]span, error) {
+// not (RFC 9051 sections 6.4.9 and 9, seq-number), and neither is a number that is
+// only looked for: SEARCH finds nothing then, as everywhere else.
+func (s *session) resolve(set imap.NumSet, uid, search bool) ([]span, error) {
 	view := s.sel.view
 	n := view.Len()
 	var spans []span
@@ -71,6 +75,7 @@ func (s *session) resolve(set imap.NumSet, uid bool) ([]span, error) {
 		case !ok: // "*" in an empty mailbox: nothing
 		case uid:
 			spans = appendUIDs(spans, view, r)
+		case r.First > uint32(n) && search:
 		case r.First > uint32(n):
 			return nil, imap.SyntaxError("There is no message with this number")
 		default:
@@ -174,6 +179,7 @@ func (s *session) update(expunge bool, mine *own) {
 		}
 	}
 	if firstNew < now.Len() {
+		s.learnRecent()
 		b = append(b, "* "...)
 		b = imap.AppendNumber(b, uint32(now.Len()))
 		b = append(b, " EXISTS\r\n"...)
@@ -181,6 +187,7 @@ func (s *session) update(expunge bool, mine *own) {
 	s.out = b
 	old := sel.view
 	sel.view = now
+	s.sendRecent()
 	s.announceKeywords(now)
 	same := grown(old.Keywords(), now.Keywords()) // else a bit may be another keyword
 	for _, pos := range changed {
@@ -250,7 +257,7 @@ func (s *session) sendFlags(now *mailbox.Snapshot, pos int, e *mailbox.Entry, ui
 		b = append(b, ' ')
 	}
 	b = append(b, "FLAGS "...)
-	b = append(b, s.sel.flags.of(now, e)...)
+	b = append(b, s.sel.flagList(now, e)...)
 	if s.condsto {
 		b = appendModSeq(append(b, ' '), e.ModSeq)
 	}

@@ -48,7 +48,7 @@ func appendStatus(b []byte, st mailbox.Status, items imap.StatusItems, limit int
 		b = appendUint(append(b, ' '), n)
 	}
 	item(imap.StatusMessages, "MESSAGES", uint64(st.Messages))
-	item(imap.StatusRecent, "RECENT", 0)
+	item(imap.StatusRecent, "RECENT", uint64(st.Recent))
 	item(imap.StatusUIDNext, "UIDNEXT", uint64(st.UIDNext))
 	item(imap.StatusUIDValidity, "UIDVALIDITY", uint64(st.UIDValidity))
 	item(imap.StatusUnseen, "UNSEEN", uint64(st.Unseen))

@@ -22,7 +22,7 @@ func (s *session) store(p *imap.Parser, uid bool) (string, error) {
 	}
 	// What others changed is told after the change, not before: a client could not
 	// know whether flags that come during a silent STORE have its own in them.
-	spans, err := s.resolve(req.Set, uid)
+	spans, err := s.resolve(req.Set, uid, false)
 	if err != nil || len(spans) == 0 {
 		return "", err
 	}

@@ -36,7 +36,8 @@ const Separator = '/'
 // Flags are the system flags as bits.
 type Flags uint16
 
-// The system flags (RFC 9051 section 2.3.2). \Recent is not kept.
+// The system flags (RFC 9051 section 2.3.2). \Recent is not one of them: it belongs to
+// the session that Mailbox.Recent names it to.
 const (
 	Seen Flags = 1 << iota
 	Answered
@@ -123,6 +124,7 @@ type Status struct {
 	Messages      uint32
 	Unseen        uint32
 	Deleted       uint32
+	Recent        uint32 // messages that no session was told of (see Mailbox.Recent); in a Snapshot it may be more
 	Size          int64 // sum of sizes (RFC 8438)
 	DeletedSize   int64
 	UIDNext       uint32

@@ -69,6 +69,8 @@ type boxRow struct {
 	deleted     uint32
 	size        int64
 	deletedSize int64
+	recentFrom  uint32 // the first UID that no session was told of; see Mailbox.Recent
+	recent      uint32 // the messages from there on
 }
 
 func (m *boxRow) encode() []byte {
@@ -84,7 +86,9 @@ func (m *boxRow) encode() []byte {
 	b = rowcodec.AppendUvarint(b, uint64(m.unseen))
 	b = rowcodec.AppendUvarint(b, uint64(m.deleted))
 	b = rowcodec.AppendVarint(b, m.size)
-	return rowcodec.AppendVarint(b, m.deletedSize)
+	b = rowcodec.AppendVarint(b, m.deletedSize)
+	b = rowcodec.AppendUvarint(b, uint64(m.recentFrom))
+	return rowcodec.AppendUvarint(b, uint64(m.recent))
 }
 
 func decodeBox(b []byte) (boxRow, error) {
@@ -101,6 +105,10 @@ func decodeBox(b []byte) (boxRow, error) {
 		deleted:     uint32(r.Uvarint()),
 		size:        r.Varint(),
 		deletedSize: r.Varint(),
+	}
+	m.recentFrom = m.uidNext // of rows from before this was kept
+	if r.Len() > 0 {
+		m.recentFrom, m.recent = uint32(r.Uvarint()), uint32(r.Uvarint())
 	}
 	if m.keywords < 0 || m.keywords > maxKeywords {
 		r.Fail()
@@ -119,11 +127,14 @@ func (m *boxRow) count(e *Entry, sign int) {
 		m.deleted += uint32(sign)
 		m.deletedSize += int64(sign) * int64(e.Size)
 	}
+	if e.UID >= m.recentFrom {
+		m.recent += uint32(sign)
+	}
 }
 
 func (m *boxRow) status(id uint32) Status {
 	return Status{
-		Messages: m.exists, Unseen: m.unseen, Deleted: m.deleted,
+		Messages: m.exists, Unseen: m.unseen, Deleted: m.deleted, Recent: m.recent,
 		Size: m.size, DeletedSize: m.deletedSize,
 		UIDNext: m.uidNext, UIDValidity: m.uidValidity, HighestModSeq: m.modseq, ID: id,
 	}

@@ -143,7 +143,7 @@ func (c *checker) readBoxes() error {
 			c.report("mailbox %d: %v", id, err)
 			return
 		}
-		c.boxes[id] = &checkedBox{row: row}
+		c.boxes[id] = &checkedBox{row: row, sum: boxRow{recentFrom: row.recentFrom}}
 		if id >= c.head.nextBox {
 			c.report("mailbox %d: its number was not given yet", id)
 		}
@@ -213,11 +213,12 @@ func (c *checker) checkBoxes() error {
 	for id, b := range c.boxes {
 		bytes += b.row.size
 		messages += int64(b.row.exists)
-		is := boxRow{exists: b.row.exists, unseen: b.row.unseen, deleted: b.row.deleted, size: b.row.size, deletedSize: b.row.deletedSize}
-		if is != b.sum {
-			c.report("mailbox %d: counted %d messages, %d unseen, %d deleted, %d and %d bytes; its rows come to %d, %d, %d, %d and %d",
-				id, is.exists, is.unseen, is.deleted, is.size, is.deletedSize,
-				b.sum.exists, b.sum.unseen, b.sum.deleted, b.sum.size, b.sum.deletedSize)
+		is, sum := b.row.status(0), b.sum.status(0)
+		is.UIDNext, is.UIDValidity, is.HighestModSeq = 0, 0, 0
+		if is != sum {
+			c.report("mailbox %d: counted %d messages, %d unseen, %d deleted, %d recent, %d and %d bytes; its rows come to %d, %d, %d, %d, %d and %d",
+				id, is.Messages, is.Unseen, is.Deleted, is.Recent, is.Size, is.DeletedSize,
+				sum.Messages, sum.Unseen, sum.Deleted, sum.Recent, sum.Size, sum.DeletedSize)
 		}
 		if b.maxUID >= b.row.uidNext {
 			c.report("mailbox %d: uid %d is in use, the next is %d", id, b.maxUID, b.row.uidNext)
