@@ -125,7 +125,7 @@ type Status struct {
 	Unseen        uint32
 	Deleted       uint32
 	Recent        uint32 // messages that no session was told of (see Mailbox.Recent); in a Snapshot it may be more
-	Size          int64 // sum of sizes (RFC 8438)
+	Size          int64  // sum of sizes (RFC 8438)
 	DeletedSize   int64
 	UIDNext       uint32
 	UIDValidity   uint32
