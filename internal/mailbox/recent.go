@@ -9,7 +9,8 @@ import (
 // Recent is the UIDs from that of the first message that no session was told of to
 // that of the last one; ok is false when there is none. With take the caller's
 // session is the one that is told, and nobody else gets them again (RFC 3501 section
-// 2.3.2). That they were taken may be forgotten in a crash.
+// 2.3.2), unless the disk is full: reading must not wait for room. That they were taken
+// may be forgotten in a crash.
 func (m *Mailbox) Recent(ctx context.Context, take bool) (uids UIDRange, ok bool, err error) {
 	b := m.b
 	look := func(row *boxRow) bool {
@@ -24,7 +25,7 @@ func (m *Mailbox) Recent(ctx context.Context, take bool) (uids UIDRange, ok bool
 		}
 		return err
 	})
-	if err != nil || !ok || !take {
+	if err != nil || !ok || !take || b.a.s.opt.Space.Low() != nil {
 		return uids, ok, err
 	}
 	_, err = b.a.s.update(ctx, b.a.id, func(e *edit) error {
