@@ -19,7 +19,7 @@ type Session interface {
 
 // stuckAfter is how long a session may go on after Cut. It cannot read or write
 // any more; what it does now it does with a disk that does not answer.
-const stuckAfter = 10 * time.Second
+const stuckAfter = 3 * time.Second
 
 // Sessions are those of a server, until it shuts down. The zero value has none.
 type Sessions struct {
