@@ -96,7 +96,8 @@ func DecodeUTF7(s string) (name string, ok bool) {
 
 func decodeRun(b *strings.Builder, code string) bool {
 	raw, err := utf7Encoding.DecodeString(code)
-	if err != nil || len(raw)%2 != 0 || len(raw) == 0 {
+	// Package base64 reads over line ends.
+	if err != nil || len(raw)%2 != 0 || len(raw) == 0 || strings.ContainsAny(code, "\r\n") {
 		return false
 	}
 	for i := 0; i < len(raw); i += 2 {
