@@ -9,8 +9,14 @@ import (
 // ParseDate reads a Date field (RFC 5322 section 3.3, obsolete forms of section
 // 4.3) and what else is found there: no weekday, no seconds, two-digit years,
 // names of zones, asctime order, dashes between, ISO 8601. A zone that is
-// missing or unknown means UTC. The answer is false when there is no date in it.
+// missing or unknown means UTC. The answer is false when there is no date in it; the
+// first second of the year 1 is none.
 func ParseDate(raw string) (time.Time, bool) {
+	t, ok := parseDate(raw)
+	return t, ok && !t.IsZero()
+}
+
+func parseDate(raw string) (time.Time, bool) {
 	if len(raw) > 1000 {
 		raw = raw[:1000]
 	}
