@@ -63,8 +63,12 @@ func (s *Server) reloadRules(cfg *config.Config) error {
 	return err
 }
 
-// reloadRoutes sends also what waits already by the new ways.
+// reloadRoutes sends also what waits already by the new ways. Without a change nothing
+// is looked up again.
 func (s *Server) reloadRoutes(cfg *config.Config) error {
+	if !slices.ContainsFunc(config.Changed(s.routed, cfg), func(key string) bool { return key == "outbound.route" || key == "outbound.tls" }) {
+		return nil
+	}
 	routes, err := routeRules(cfg)
 	if err != nil {
 		return err
@@ -76,5 +80,6 @@ func (s *Server) reloadRoutes(cfg *config.Config) error {
 	s.outbound.engine.SetRules(asked)
 	s.courier.SetRoutes(routes)
 	s.queue.RoutesChanged()
+	s.routed = cfg
 	return nil
 }

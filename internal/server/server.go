@@ -58,6 +58,7 @@ type door interface {
 // Server is a running house.
 type Server struct {
 	cfg      *config.Config
+	routed   *config.Config // whose routes and TLS rules are in use; Reload's
 	opt      Options
 	logins   logins
 	log      *slog.Logger
@@ -86,7 +87,7 @@ type Server struct {
 // Start brings a house up: it binds every port, drops privileges, opens the
 // store, and opens the doors. On error nothing is left running.
 func Start(ctx context.Context, cfg *config.Config, opt Options) (_ *Server, err error) {
-	s := &Server{cfg: cfg, opt: opt, log: opt.Log, metrics: newMetrics(), failed: make(chan error, 1), stopBG: func() {}}
+	s := &Server{cfg: cfg, routed: cfg, opt: opt, log: opt.Log, metrics: newMetrics(), failed: make(chan error, 1), stopBG: func() {}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.undo())
