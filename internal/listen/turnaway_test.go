@@ -48,6 +48,7 @@ func TestTurnAway(t *testing.T) {
 		}
 		hears(turnAway(), "")
 		time.Sleep(refusalPatience)
+		synctest.Wait() // until they all gave up
 		hears(turnAway(), why)
 		if n := len(seen.seen); n != MaxExplained+3 || seen.seen[0] != "test connections" {
 			t.Errorf("%d refusals counted: %q", n, seen.seen)
