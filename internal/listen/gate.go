@@ -22,16 +22,6 @@ func Remote(a net.Addr) netip.Addr {
 	return ap.Addr().Unmap()
 }
 
-func contains(networks []netip.Prefix, a netip.Addr) bool {
-	a = a.Unmap().WithZone("")
-	for _, n := range networks {
-		if n.Contains(a) {
-			return true
-		}
-	}
-	return false
-}
-
 // GateLimits bound the connections of strangers; 0 is no bound. An address is a
 // Household, a network a Neighbourhood.
 type GateLimits struct {

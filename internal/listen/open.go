@@ -17,7 +17,7 @@ import (
 type Options struct {
 	// Proxies are peers that send a PROXY protocol header before anything else;
 	// see behindProxies.
-	Proxies []netip.Prefix
+	Proxies Networks
 	// HeaderTimeout bounds the wait for that header; default 5 seconds.
 	HeaderTimeout time.Duration
 	// SocketMode is the permissions of a Unix socket; default 0660.

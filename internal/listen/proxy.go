@@ -2,7 +2,6 @@ package listen
 
 import (
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -16,7 +15,7 @@ const maxHeaders = 1024
 // beside the accept loop, so that one slow proxy holds up nobody.
 type proxied struct {
 	net.Listener
-	proxies []netip.Prefix
+	proxies Networks
 	timeout time.Duration
 
 	ready   chan net.Conn
@@ -31,7 +30,7 @@ type proxied struct {
 // in proxies; connections of theirs without one are dropped. Nobody else is asked
 // for one, and one that comes nevertheless is input like any other: who is not
 // listed cannot pretend to be somebody.
-func behindProxies(l net.Listener, proxies []netip.Prefix, timeout time.Duration) net.Listener {
+func behindProxies(l net.Listener, proxies Networks, timeout time.Duration) net.Listener {
 	p := &proxied{
 		Listener: l, proxies: proxies, timeout: timeout,
 		ready: make(chan net.Conn), failed: make(chan error, 1), closing: make(chan struct{}),
@@ -106,7 +105,7 @@ func (p *proxied) hand(c net.Conn) {
 	}
 }
 
-func (p *proxied) isProxy(remote net.Addr) bool { return contains(p.proxies, Remote(remote)) }
+func (p *proxied) isProxy(remote net.Addr) bool { return p.proxies.Have(Remote(remote)) }
 
 // Accept is net.Listener's.
 func (p *proxied) Accept() (net.Conn, error) {

@@ -2,7 +2,6 @@ package server
 
 import (
 	"net/netip"
-	"slices"
 	"sync/atomic"
 
 	"posthouse/internal/config"
@@ -15,7 +14,7 @@ import (
 
 // trust knows the trusted networks, which may change.
 type trust struct {
-	networks atomic.Pointer[[]netip.Prefix]
+	networks atomic.Pointer[listen.Networks]
 }
 
 func newTrust(cfg *config.Config) *trust {
@@ -25,14 +24,12 @@ func newTrust(cfg *config.Config) *trust {
 }
 
 func (t *trust) set(cfg *config.Config) {
-	networks := config.Prefixes(cfg.Limits.Trusted)
+	networks := listen.Networks(config.Prefixes(cfg.Limits.Trusted))
 	t.networks.Store(&networks)
 }
 
 // has tells whether a client is in a trusted network.
-func (t *trust) has(a netip.Addr) bool {
-	return slices.ContainsFunc(*t.networks.Load(), func(p netip.Prefix) bool { return p.Contains(a.Unmap()) })
-}
+func (t *trust) has(a netip.Addr) bool { return t.networks.Load().Have(a) }
 
 // gateLimits bound the connections of each of the mailboxes' protocols.
 func gateLimits(l *config.Limits) listen.GateLimits {

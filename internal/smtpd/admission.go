@@ -1,9 +1,6 @@
 package smtpd
 
 import (
-	"net/netip"
-	"slices"
-
 	"posthouse/internal/listen"
 )
 
@@ -13,11 +10,6 @@ func gateLimits(cfg *Config) listen.GateLimits {
 		Total: max(0, l.Connections), PerAddress: max(0, l.ConnectionsPerIP), PerNetwork: max(0, l.ConnectionsPerNetwork),
 		AddressRate: l.ConnectionRate, NetworkRate: l.NetworkRate,
 	}
-}
-
-// trusts reports whether an address is in a trusted network.
-func (c *Config) trusts(a netip.Addr) bool {
-	return slices.ContainsFunc(c.Trusted, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // turnAway answers a client that is one too many.

@@ -12,6 +12,7 @@ import (
 	"posthouse/internal/clock"
 	"posthouse/internal/envelope"
 	"posthouse/internal/id"
+	"posthouse/internal/listen"
 	"posthouse/internal/sasl"
 	"posthouse/internal/smtp"
 )
@@ -108,16 +109,16 @@ type Config struct {
 	ErrorDelay time.Duration
 	// Trusted are networks that the limits on connections and conduct, on messages
 	// per session and the delays do not bind.
-	Trusted []netip.Prefix
+	Trusted listen.Networks
 	// Newlines is what becomes of bare CR and LF; those in NormaliseFrom get
 	// NormaliseBare whatever it says.
 	Newlines      Newlines
-	NormaliseFrom []netip.Prefix
+	NormaliseFrom listen.Networks
 	// Desk, when there is one, answers VRFY and EXPN for those who have logged in,
 	// and ETRN; XCLIENT needs it for LOGIN.
 	Desk Desk
 	// XClient are peers that may say for whom they speak (XCLIENT).
-	XClient []netip.Prefix
+	XClient listen.Networks
 	// ETRN are domains, in canonical form, whose queue clients of an MX door may
 	// start; domains below them as well.
 	ETRN []string

@@ -3,7 +3,6 @@ package smtpd
 import (
 	"bytes"
 	"net/netip"
-	"slices"
 
 	"posthouse/internal/envelope"
 	"posthouse/internal/status"
@@ -29,7 +28,7 @@ const (
 
 // newlinesFor is what holds for a client.
 func (c *Config) newlinesFor(remote netip.Addr) Newlines {
-	if slices.ContainsFunc(c.NormaliseFrom, func(p netip.Prefix) bool { return p.Contains(remote) }) {
+	if c.NormaliseFrom.Have(remote) {
 		return NormaliseBare
 	}
 	return c.Newlines

@@ -41,7 +41,7 @@ func New(cfg Config, h Handler) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{
 		handler: h, ctx: ctx, cancel: cancel, extensions: extensionList(),
-		gate:    listen.NewGate(gateLimits(&cfg), cfg.trusts, cfg.Clock.Now),
+		gate:    listen.NewGate(gateLimits(&cfg), cfg.Trusted.Have, cfg.Clock.Now),
 		pillory: make(chan struct{}, maxSlowed), stopping: make(chan struct{}),
 		listeners: listen.NewListeners(cfg.Log, cfg.Door, cfg.Clock),
 		sessions:  make(map[*session]struct{}),
@@ -58,7 +58,7 @@ func (s *Server) Reconfigure(cfg Config) {
 	cfg.Door, cfg.Mode, cfg.TLS, cfg.ImplicitTLS = old.Door, old.Mode, old.TLS, old.ImplicitTLS
 	cfg.Clock, cfg.Log, cfg.Observer = old.Clock, old.Log, old.Observer
 	cfg.setDefaults()
-	s.gate.SetLimits(gateLimits(&cfg), cfg.trusts)
+	s.gate.SetLimits(gateLimits(&cfg), cfg.Trusted.Have)
 	s.cfg.Store(&cfg)
 }
 

@@ -93,7 +93,7 @@ func (s *session) setClient(client netip.AddrPort) {
 	addr := client.Addr()
 	s.remote = client
 	s.loopback = addr.IsLoopback()
-	s.trusted = s.cfg.trusts(addr)
+	s.trusted = s.cfg.Trusted.Have(addr)
 	s.newlines = s.cfg.newlinesFor(addr)
 	s.conn.CRLFOnly = s.newlines == RefuseBare
 }

@@ -2,7 +2,6 @@ package smtpd
 
 import (
 	"net/netip"
-	"slices"
 
 	"posthouse/internal/sasl"
 	"posthouse/internal/smtp"
@@ -16,7 +15,7 @@ func xclientExtension() extension {
 
 // mayXCLIENT judges the peer by its own address, whatever it said before.
 func (s *session) mayXCLIENT() bool {
-	return s.cfg.Desk != nil && s.peer.IsValid() && slices.ContainsFunc(s.cfg.XClient, func(p netip.Prefix) bool { return p.Contains(s.peer.Addr()) })
+	return s.cfg.Desk != nil && s.peer.IsValid() && s.cfg.XClient.Have(s.peer.Addr())
 }
 
 // cmdXCLIENT replaces what is known of the client and begins the session anew,
