@@ -2,7 +2,6 @@ package segment
 
 import (
 	"os"
-	"sync"
 
 	"posthouse/internal/blob"
 )
@@ -24,17 +23,23 @@ type request struct {
 	done   chan error // holds one
 }
 
-var requests = sync.Pool{New: func() any { return &request{done: make(chan error, 1)} }}
+// request takes one from the pool.
+func (s *Store) request() *request {
+	if r, ok := s.requests.Get().(*request); ok {
+		return r
+	}
+	return &request{done: make(chan error, 1)}
+}
 
 // commit hands a record to the appender and waits until it is durable.
 func (s *Store) commit(h *header, chunks [][]byte, meta []byte) (blob.Ref, error) {
-	r := requests.Get().(*request)
+	r := s.request()
 	r.h, r.chunks, r.meta, r.seal = *h, chunks, meta, false
 	s.queue <- r
 	err := <-r.done
 	*h = r.h
 	r.chunks, r.meta = nil, nil
-	requests.Put(r)
+	s.requests.Put(r)
 	if err != nil {
 		return blob.Ref{}, err
 	}

@@ -84,6 +84,7 @@ type Store struct {
 	fwd   *forwards
 
 	queue    chan *request // to the appender
+	requests sync.Pool     // of *request
 	kick     chan struct{} // to the collector
 	quit     context.CancelFunc
 	owned    sync.WaitGroup // appender and collector

@@ -54,6 +54,7 @@ type Store struct {
 	locks   *keyedLocks
 	watch   *watchers
 	commit  *committer
+	txs     txPool
 	updates atomic.Uint64
 
 	mu     sync.Mutex
@@ -199,14 +200,14 @@ func (s *Store) Update(ctx context.Context, parts kv.Partitions, fn func(kv.Tx) 
 	if len(parts) > 1 {
 		parts = parts.Sorted()
 	}
-	t := takeTx()
+	t := s.txs.take()
 	if err := s.run(ctx, t, parts, fn); err != nil {
 		return err
 	}
 	if err := s.commit.wait(&t.request); err != nil {
 		return err // the committer may still hold t
 	}
-	putTx(t)
+	s.txs.put(t)
 	s.updates.Add(1)
 	return nil
 }

@@ -25,14 +25,17 @@ type tx struct {
 	held    []*keyedLock
 }
 
-var txPool = sync.Pool{New: func() any {
+// txPool has those of one store that nobody else refers to.
+type txPool struct{ pool sync.Pool }
+
+func (p *txPool) take() *tx {
+	if t, ok := p.pool.Get().(*tx); ok {
+		return t
+	}
 	return &tx{request: request{done: make(chan struct{}, 1)}}
-}}
+}
 
-func takeTx() *tx { return txPool.Get().(*tx) }
-
-// putTx takes back a tx that nobody else refers to.
-func putTx(t *tx) { txPool.Put(t) }
+func (p *txPool) put(t *tx) { p.pool.Put(t) }
 
 // begin readies t for one run of fn.
 func (t *tx) begin(ctx context.Context, parts kv.Partitions, batch *pebble.Batch) {
