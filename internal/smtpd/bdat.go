@@ -35,10 +35,7 @@ func (s *session) cmdBDAT(arg string) {
 	}
 	switch {
 	case failed:
-		s.badSequence("An earlier chunk failed")
-		if last {
-			s.reset()
-		}
+		s.chunkAfterFailure(in.err, last)
 	case last:
 		s.conclude(in)
 	case in.err != nil:
@@ -66,6 +63,8 @@ func parseBDAT(arg string) (size int64, last, ok bool) {
 // not, the chunk is skipped and answered.
 func (s *session) openChunks(size int64, last bool) bool {
 	if s.env == nil || len(s.env.Rcpts) == 0 {
+		// RFC 2033 section 4.3 has no reply here to LMTP's LAST. Dovecot gives this
+		// one, and clients written against it would wait for ours in vain.
 		if s.skipChunk(size) {
 			s.contentAllowed()
 		}
@@ -74,7 +73,7 @@ func (s *session) openChunks(size int64, last bool) bool {
 	in, err := s.openInflow()
 	if err != nil {
 		if s.skipChunk(size) {
-			s.refuse(err, "BDAT")
+			s.refuseChunk(err, last)
 		}
 		if last {
 			s.reset()
@@ -87,6 +86,28 @@ func (s *session) openChunks(size int64, last bool) bool {
 	}
 	s.in = in
 	return true
+}
+
+// chunkAfterFailure answers a chunk of a message of which an earlier one failed.
+func (s *session) chunkAfterFailure(failure error, last bool) {
+	if last && s.lmtp() {
+		s.refuseChunk(failure, last)
+	} else {
+		s.badSequence("An earlier chunk failed")
+	}
+	if last {
+		s.reset()
+	}
+}
+
+// refuseChunk answers a chunk by which a message fails: the last one in LMTP once
+// for each recipient (RFC 2033 section 4.3).
+func (s *session) refuseChunk(err error, last bool) {
+	if last && s.lmtp() {
+		s.answerEach(s.env, Outcome{}, err)
+		return
+	}
+	s.refuse(err, "BDAT")
 }
 
 // skipChunk reads a chunk that nobody wants; false when the session ended.

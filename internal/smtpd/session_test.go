@@ -3,11 +3,13 @@ package smtpd
 import (
 	"crypto/tls"
 	"encoding/base64"
+	"io"
 	"net"
 	"strings"
 	"testing"
 
 	"posthouse/internal/smtp"
+	"posthouse/internal/status"
 )
 
 func TestMessage(t *testing.T) {
@@ -280,4 +282,34 @@ func TestLMTP(t *testing.T) {
 	p.want("554 5.7.1")
 	p.want("554 5.7.1")
 	p.do("NOOP", "250")
+}
+
+// BDAT LAST has a reply for each recipient whatever went wrong, so that who sends
+// in groups stays in step (RFC 2033 section 4.3).
+func TestLMTPFailedChunks(t *testing.T) {
+	const two = "MAIL FROM:<>\r\nRCPT TO:<alice@example.test>\r\nRCPT TO:<bob@example.test>\r\n"
+	full := status.New(452, 3, 1, "Disk full")
+	for name, c := range map[string]struct {
+		h    *house
+		say  string
+		want []string
+	}{
+		"an earlier chunk":    {&house{}, two + "BDAT 4\r\na\nbcBDAT 2\r\n\r\nBDAT 2 LAST\r\n\r\n", []string{"250", "250", "250", "550 5.6.11", "503 5.5.1", "550 5.6.11", "550 5.6.11"}},
+		"no room for a chunk": {&house{failWrite: true}, two + "BDAT 4\r\nabcdBDAT 2 LAST\r\n\r\n", []string{"250", "250", "250", "452 4.3.1", "452 4.3.1", "452 4.3.1"}},
+		"no room at all":      {&house{dataErr: full}, two + "BDAT 5 LAST\r\nQUIT\n", []string{"250", "250", "250", "452 4.3.1", "452 4.3.1"}},
+		"no room, two chunks": {&house{dataErr: full}, two + "BDAT 5\r\nQUIT\nBDAT 0 LAST\r\n", []string{"250", "250", "250", "452 4.3.1", "452 4.3.1", "452 4.3.1"}},
+		"nobody":              {&house{}, "MAIL FROM:<>\r\nBDAT 2 LAST\r\n\r\nRSET\r\n", []string{"250", "503 5.5.1", "250"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := dialPipes(t, Config{Mode: LMTP}, c.h)
+			p.do("LHLO x", "250")
+			go io.WriteString(p.conn, c.say+"MAIL FROM:<>\r\nNOOP\r\n")
+			for _, want := range append(c.want, "250 2.1.0", "250 2.0.0 Ok\r\n") {
+				p.want(want)
+			}
+			if n := len(c.h.all()); n != 0 {
+				t.Errorf("%d messages", n)
+			}
+		})
+	}
 }
