@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"posthouse/internal/blob"
 	"posthouse/internal/envelope"
@@ -122,8 +123,9 @@ func (q *Queue) dsn(j *job, b *batch) *report.DSN {
 		r := report.Rcpt{
 			Rcpt: c.row.rcpt.Rcpt, Action: report.Failed, Status: c.o.Status(),
 			Code: c.o.Code, Enhanced: c.o.Enhanced, Text: c.o.Text,
-			Remote: c.o.Remote, Host: c.o.Host, LastAttempt: c.at, Attempts: int(c.e.attempts) + 1,
+			Remote: c.o.Remote, Host: c.o.Host,
 		}
+		r.Attempts, r.LastAttempt = c.tries()
 		switch {
 		case c.verdict == vRelayed:
 			r.Action = report.Relayed
@@ -143,6 +145,17 @@ func (q *Queue) dsn(j *job, b *batch) *report.DSN {
 		d.Rcpts = append(d.Rcpts, r)
 	}
 	return d
+}
+
+// tries are how often the recipient was tried so far, and when the last time.
+func (c *change) tries() (n int, last time.Time) {
+	if !c.untried {
+		return int(c.e.attempts) + 1, c.at
+	}
+	if h := c.row.history; len(h) > 0 {
+		last = h[len(h)-1].At
+	}
+	return int(c.e.attempts), last
 }
 
 // original reads the start of a message, for the report.

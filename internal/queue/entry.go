@@ -180,6 +180,7 @@ type job struct {
 	full    *Message
 	began   moment
 	probe   bool // the one try that a troubled site gets
+	untried bool // it is only that its sender is due to be told
 }
 
 // hash32 is a hash of header lines; only equal text has a chance to be sent

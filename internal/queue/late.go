@@ -55,7 +55,7 @@ func (q *Queue) remind(e *entry) {
 }
 
 // tellLate judges entries that were not tried by what is known of their sites.
-// It counts as an attempt: the next comes by the usual schedule. Under q.mu.
+// That is no attempt: those that are not returned go on waiting. Under q.mu.
 func (q *Queue) tellLate(late []*entry) {
 	if len(late) > 0 && !q.running() {
 		for _, e := range late {
@@ -73,6 +73,7 @@ func (q *Queue) tellLate(late []*entry) {
 			}
 			q.begin(e)
 			e.set(fReminded, true)
+			jobs[len(jobs)-1].untried = true
 		}
 	}
 	if len(jobs) == 0 {

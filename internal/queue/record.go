@@ -41,6 +41,7 @@ type change struct {
 	at      time.Time
 	next    time.Time // with vRetry and vNotice
 	steps   bool      // the event carries the timings
+	untried bool      // o is what is known of the site: there was no attempt
 	// Set by the transaction that was last run.
 	removed bool
 	state   State
@@ -80,9 +81,9 @@ func (q *Queue) judge(r *result) (plain, told *batch) {
 	defer q.mu.Unlock()
 	from, random := r.job.full.Envelope.From.String(), rand.Float64()
 	for i, e := range r.job.entries {
-		c := &change{e: e, row: r.job.rows[i], from: from, o: &r.outs[i], at: now, steps: i == 0}
+		c := &change{e: e, row: r.job.rows[i], from: from, o: &r.outs[i], at: now, steps: i == 0, untried: r.job.untried}
 		q.judgeOne(c, r.job.full.Envelope, random)
-		if q.opt.Observer != nil {
+		if q.opt.Observer != nil && !c.untried {
 			q.opt.Observer.Attempt(resultName(c.o), c.o.Class, now.Sub(r.job.began.time()))
 		}
 		if c.verdict.told() {
@@ -184,17 +185,21 @@ func (q *Queue) changeTx(tx kv.Tx, b *batch, c *change) error {
 		return err
 	}
 	if r.drop {
-		c.event(journal.Attempted)
+		if !c.untried {
+			c.event(journal.Attempted)
+		}
 		c.event(journal.Dropped)
 		return tx.Delete(key)
 	}
 	c.removed = false
-	r.tried(c.at, c.o)
-	if r.next = c.next; r.state != Held {
-		r.state = Waiting
+	if !c.untried {
+		r.tried(c.at, c.o)
+		if r.next = c.next; r.state != Held {
+			r.state = Waiting
+		}
+		c.event(journal.Attempted, "next", c.next.UTC().Format(time.RFC3339), "attempts", strconv.Itoa(r.attempts))
 	}
 	c.state = r.state
-	c.event(journal.Attempted, "next", c.next.UTC().Format(time.RFC3339), "attempts", strconv.Itoa(r.attempts))
 	if c.verdict == vNotice {
 		r.notified = true
 		c.event(journal.Delayed, "dsn", string(b.dsn))
@@ -242,7 +247,7 @@ func (c *change) event(kind journal.Kind, detail ...string) {
 	if c.row != nil {
 		ev.To = c.row.rcpt.To.String()
 	}
-	if kind == journal.Attempted || kind == journal.Relayed || kind == journal.Bounced {
+	if kind == journal.Attempted || kind == journal.Relayed || kind == journal.Bounced || kind == journal.Delayed && c.untried {
 		ev.Code, ev.Text = c.o.Code, c.o.Text
 		if !c.o.Enhanced.IsZero() && c.o.Enhanced != (status.Enhanced{Class: uint16(c.o.Code / 100)}) {
 			detail = append(detail, "enhanced", c.o.Enhanced.String())
@@ -285,18 +290,24 @@ func (q *Queue) applied(b *batch) {
 			q.remove(e)
 			continue
 		}
-		e.attempts = min(e.attempts, 1<<16-2) + 1
 		e.set(fNotified, e.is(fNotified) || c.verdict == vNotice)
 		q.letGo(e.msg)
-		switch e.due = momentOf(c.next); {
+		if !c.untried {
+			e.attempts = min(e.attempts, 1<<16-2) + 1
+			e.due = momentOf(c.next)
+		}
+		switch {
 		case c.state == Held:
 			q.setState(e, sHeld)
+		case c.untried:
+			q.makeReady(e) // it waits for what it waited for
 		case e.is(fAgain):
 			q.wait(e, q.now())
 		default:
 			q.wait(e, e.due)
 		}
 	}
+	q.pump()
 	q.observe()
 	q.mu.Unlock()
 	q.published(b)

@@ -56,9 +56,9 @@ type Rcpt struct {
 	Enhanced    status.Enhanced // that came with Code; zero when there was none
 	Text        string          // one line: the remote's own words when Remote
 	Remote      bool
-	Hint        string // what the sender can do, in a sentence; "" for what Status says
-	Host        string // Remote-MTA; "" when none was reached
-	LastAttempt time.Time
+	Hint        string    // what the sender can do, in a sentence; "" for what Status says
+	Host        string    // Remote-MTA; "" when none was reached
+	LastAttempt time.Time // zero: there was none
 	Attempts    int
 	RetryUntil  time.Time // only with Delayed
 }

@@ -45,9 +45,19 @@ var reasons = map[[2]uint16]reason{
 	{7, 30}: {"The message must travel over protected connections only, which the receiving server cannot give.", "Please send it again without that demand, if that is acceptable."},
 }
 
-// explain puts an enhanced code into plain words; the zero reason when the
-// remote's own words must do.
-func explain(e status.Enhanced) reason {
+// ourReasons are those of codes that mean something else when it is this server
+// that says them.
+var ourReasons = map[[2]uint16]reason{
+	{3, 0}: {"This mail server has a fault.", "Please tell its administrator, and send the message again later."},
+	{3, 2}: {"This mail server sends nothing there at the moment.", "Please send the message again later, or ask the administrator of this server."},
+}
+
+// explain puts an enhanced code into plain words, that of another server or of
+// ours; the zero reason when the remote's own words must do.
+func explain(e status.Enhanced, remote bool) reason {
+	if r, ok := ourReasons[[2]uint16{e.Subject, e.Detail}]; ok && !remote {
+		return r
+	}
 	if r, ok := reasons[[2]uint16{e.Subject, e.Detail}]; ok {
 		return r
 	}

@@ -140,7 +140,7 @@ func TestReasons(t *testing.T) {
 			t.Errorf("X.%d.%d: %+v", code[0], code[1], r)
 		}
 	}
-	if explain(status.Enhanced{Class: 5, Subject: 7, Detail: 99}) != reasons[[2]uint16{7, 0}] || explain(status.Enhanced{Class: 5}) != (reason{}) {
+	if explain(status.Enhanced{Class: 5, Subject: 7, Detail: 99}, true) != reasons[[2]uint16{7, 0}] || explain(status.Enhanced{Class: 5}, true) != (reason{}) {
 		t.Error("the rest of a subject")
 	}
 	d := sample()

@@ -129,11 +129,11 @@ func (r *Rcpt) describe(b *strings.Builder) {
 
 // describeTrouble says why, and what to do about what failed for good.
 func (r *Rcpt) describeTrouble(b *strings.Builder) {
-	why := explain(r.Status)
+	why := explain(r.Status, r.Remote)
 	if why.why != "" {
 		fmt.Fprintf(b, "    %s\n", why.why)
 	}
-	if last := explain(r.Enhanced); r.Status.Subject == 4 && r.Status.Detail == 7 && last.why != "" && last != why {
+	if last := explain(r.Enhanced, r.Remote); r.Status.Subject == 4 && r.Status.Detail == 7 && last.why != "" && last != why {
 		fmt.Fprintf(b, "    %s\n", last.why)
 	}
 	switch {
