@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -54,8 +55,25 @@ func selectors(c *cobra.Command, sel *queue.Selector) {
 	f.StringVar(&sel.Priority, "priority", "", "entries of `PRIORITY`: urgent, high, normal, low or last")
 }
 
+// checkGiven refuses flags that are given with nothing in them: that is a mistake,
+// of a script perhaps, and must not choose everything.
+func checkGiven(c *cobra.Command, names ...string) error {
+	for _, name := range names {
+		if f := c.Flags().Lookup(name); f != nil && f.Changed && strings.TrimSpace(f.Value.String()) == "" {
+			return usageError{fmt.Errorf("--%s is empty", name)}
+		}
+	}
+	return nil
+}
+
 // checkSelector refuses what no entry can be.
-func checkSelector(sel *queue.Selector) error {
+func checkSelector(c *cobra.Command, sel *queue.Selector) error {
+	if err := checkGiven(c, "domain", "sender", "recipient", "id", "site", "source", "state", "priority"); err != nil {
+		return err
+	}
+	if sel.Below && sel.Domain == "" {
+		return usageError{errors.New("--below which --domain?")}
+	}
 	switch sel.State {
 	case "", queue.Ready, queue.Waiting, queue.Held:
 	default:
@@ -77,7 +95,7 @@ func (a *app) queueChange(c *cobra.Command, fn func(*cobra.Command, admin.API, q
 	c.Flags().BoolVar(&all, "all", false, "every entry")
 	c.Args = args(cobra.NoArgs)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if err := checkSelector(&sel); err != nil {
+		if err := checkSelector(c, &sel); err != nil {
 			return err
 		}
 		if sel == (queue.Selector{}) && !all {
@@ -105,11 +123,17 @@ func (a *app) queueRerouteCommand() *cobra.Command {
 	var to string
 	c := a.queueChange(&cobra.Command{Use: "reroute --to smtp://HOST:PORT|mx", Short: "Send entries another way; --to mx is by their domains again"},
 		func(c *cobra.Command, api admin.API, sel queue.Selector) (int, error) {
-			if to == "" {
-				return 0, usageError{fmt.Errorf("where to? --to smtp://host:port, smtps://host:port or mx")}
-			}
 			return api.QueueReroute(c.Context(), sel, to)
 		})
+	c.PreRunE = func(*cobra.Command, []string) error {
+		if to == "" {
+			return usageError{errors.New("where to? --to smtp://host:port, smtps://host:port or mx")}
+		}
+		if err := queue.CheckWay(to); err != nil {
+			return usageError{fmt.Errorf("--to: %w", err)}
+		}
+		return nil
+	}
 	c.Flags().StringVar(&to, "to", "", "smtp://`HOST:PORT`, smtps://HOST:PORT or mx")
 	return c
 }
@@ -122,7 +146,7 @@ func (a *app) queueListCommand() *cobra.Command {
 	var limit int
 	c := a.listFlags(&cobra.Command{Use: "list", Short: "List the entries", Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := checkSelector(&sel); err != nil {
+			if err := checkSelector(c, &sel); err != nil {
 				return err
 			}
 			if limit < 0 {

@@ -15,6 +15,9 @@ func (a *app) queueSuspendCommand(name, short string, fn func(admin.API, context
 	var s queue.Suspension
 	c := &cobra.Command{Use: name + " --domain DOMAIN|--site SITE", Short: short, Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := checkGiven(c, "domain", "site"); err != nil {
+				return err
+			}
 			if (s.Domain == "") == (s.Site == "") {
 				return usageError{errors.New("name one of --domain and --site")}
 			}

@@ -124,6 +124,7 @@ func TestEqualPreferenceIsShuffled(t *testing.T) {
 func TestParseRule(t *testing.T) {
 	for _, bad := range [][2]string{
 		{"*", "http://x"}, {"*", "127.0.0.1:25"}, {"*", "smtp://"}, {"*", "smtp://x:0"}, {"*", "smtp://x:99999"}, {"*", "smtp://x/path"},
+		{"*", "smtp://:25"}, {"*", "smtp://u:p@h/x"}, {"*", "smtp://x?y"}, {"*", "smtp://x#y"}, {"*", "smtp:x"}, {"*", "smtp://a b"}, {"*", "smtp://u@x"}, {"*", "smtp://-x-"},
 		{"a*b", "smtp://x"}, {"", "smtp://x"}, {"*.", "smtp://x"},
 	} {
 		if _, err := ParseRule(bad[0], bad[1]); !errors.Is(err, ErrRule) {

@@ -37,28 +37,52 @@ func ParseRule(match, via string) (RouteRule, error) {
 	if !ok {
 		return RouteRule{}, fmt.Errorf("%w: match %q is neither a domain, \"*.domain\" nor \"*\"", ErrRule, match)
 	}
-	r := RouteRule{match: pattern}
+	relay, err := parseRelay(via)
+	if err != nil {
+		return RouteRule{}, fmt.Errorf("%w: %w", ErrRule, err)
+	}
+	return RouteRule{match: pattern, via: relay}, nil
+}
+
+// CheckVia tells why via is not the URL of a relay, as ParseRule takes it; nil if
+// it is. The error does not repeat the URL: it may hold a password.
+func CheckVia(via string) error {
+	_, err := parseRelay(via)
+	return err
+}
+
+func parseRelay(via string) (relay, error) {
 	u, err := url.Parse(via)
-	if err != nil || u.Host == "" || u.Scheme != "smtp" && u.Scheme != "smtps" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
-		return RouteRule{}, fmt.Errorf("%w: via is not smtp://[user:password@]host[:port]", ErrRule)
+	if err != nil || u.Scheme != "smtp" && u.Scheme != "smtps" || u.Opaque != "" {
+		return relay{}, errors.New("it is not smtp://[user:password@]host[:port]")
 	}
-	r.via = relay{host: strings.ToLower(u.Hostname()), port: DefaultPort, implicitTLS: u.Scheme == "smtps"}
+	v := relay{host: strings.ToLower(u.Hostname()), port: DefaultPort, implicitTLS: u.Scheme == "smtps"}
+	_, notAddr := netip.ParseAddr(v.host)
+	switch {
+	case notAddr != nil && !smtp.ValidDomain(v.host):
+		return relay{}, fmt.Errorf("%q is not a host", v.host)
+	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		return relay{}, errors.New("it has a path, a query or a fragment")
+	}
 	if u.User != nil {
-		r.via.user = u.User.Username()
-		r.via.pass, _ = u.User.Password()
-		r.via.port = 587
+		v.user = u.User.Username()
+		v.pass, _ = u.User.Password()
+		v.port = 587
+		if v.user == "" || v.pass == "" {
+			return relay{}, errors.New("a login needs both user and password")
+		}
 	}
-	if r.via.implicitTLS {
-		r.via.port = 465
+	if v.implicitTLS {
+		v.port = 465
 	}
 	if p := u.Port(); p != "" {
 		n, err := strconv.ParseUint(p, 10, 16)
 		if err != nil || n == 0 {
-			return RouteRule{}, fmt.Errorf("%w: port %q", ErrRule, p)
+			return relay{}, fmt.Errorf("%q is not a port", p)
 		}
-		r.via.port = uint16(n)
+		v.port = uint16(n)
 	}
-	return r, nil
+	return v, nil
 }
 
 // name is the relay's site: two users of one server are two sites.

@@ -3,6 +3,7 @@ package httpd
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -63,6 +64,24 @@ func (s *Selector) selector() (queue.Selector, error) {
 		sel.OlderThan = d
 	}
 	return sel, nil
+}
+
+// Resolve refuses selectors that are given with nothing in them: that is a mistake
+// and must not choose everything.
+func (s *Selector) Resolve(c huma.Context) []error {
+	u := c.URL()
+	given := u.Query()
+	for _, name := range [...]string{"domain", "below", "sender", "recipient", "id", "older_than", "site", "source", "state", "priority"} {
+		for _, value := range given[name] {
+			if strings.TrimSpace(value) == "" {
+				return []error{&huma.ErrorDetail{Location: "query." + name, Message: "is empty", Value: value}}
+			}
+		}
+	}
+	if s.Below && s.Domain == "" {
+		return []error{&huma.ErrorDetail{Location: "query.below", Message: "below which domain?", Value: true}}
+	}
+	return nil
 }
 
 func registerQueue(api huma.API, a admin.API) {

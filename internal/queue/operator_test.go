@@ -225,8 +225,10 @@ func TestReroute(t *testing.T) {
 		if got := sites(); got != "a@one.net one.net, b@two.net two.net" {
 			t.Errorf("then went %s", got)
 		}
-		if _, err := h.q.Reroute(t.Context(), Selector{}, "http://x"); !errors.Is(err, ErrWay) {
-			t.Errorf("%v", err)
+		for _, way := range []string{"", "http://x", "smtp://h:99999", "smtp://h:0", "smtp://:25", "smtp://u:secret@h/x", "smtp://a b", "smtp://u@h"} {
+			if _, err := h.q.Reroute(t.Context(), Selector{}, way); !errors.Is(err, ErrWay) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("%q: %v", way, err)
+			}
 		}
 		if got := h.kinds("a@one.net"); !slices.Contains(got, journal.Rerouted) {
 			t.Errorf("events %v", got)

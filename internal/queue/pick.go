@@ -43,6 +43,7 @@ func (q *Queue) matcher(sel Selector) *matcher {
 	}
 	if sel.Domain != "" {
 		m.domain = smtp.CanonicalDomain(sel.Domain)
+		m.never = m.never || m.domain == ""
 	}
 	if s := strings.Trim(sel.Sender, "<>"); s != "" {
 		a, err := smtp.ParseAddress(s)

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 
+	"posthouse/internal/courier"
 	"posthouse/internal/journal"
 	"posthouse/internal/kv"
 )
@@ -15,16 +16,33 @@ import (
 const ByMX = "mx"
 
 // ErrWay is the answer for a way that is none.
-var ErrWay = errors.New("queue: the way is smtp://host[:port], smtps://host[:port] or mx")
+var ErrWay = errors.New("the way is smtp://[user:password@]host[:port], smtps://… or mx")
+
+// maxWay is how long a way may be, in bytes.
+const maxWay = 1000
+
+// CheckWay tells why entries cannot be sent there: ErrWay with the reason, which
+// does not repeat a password.
+func CheckWay(to string) error {
+	if strings.EqualFold(to, ByMX) {
+		return nil
+	}
+	if len(to) > maxWay || strings.ContainsAny(to, " \t\r\n") {
+		return ErrWay
+	}
+	if err := courier.CheckVia(to); err != nil {
+		return fmt.Errorf("%w: %w", ErrWay, err)
+	}
+	return nil
+}
 
 // Reroute is Admin's. Entries that are being tried go the new way the next time.
 func (q *Queue) Reroute(ctx context.Context, sel Selector, to string) (int, error) {
+	if err := CheckWay(to); err != nil {
+		return 0, err
+	}
 	via := ""
 	if !strings.EqualFold(to, ByMX) {
-		u, err := url.Parse(to)
-		if err != nil || u.Scheme != "smtp" && u.Scheme != "smtps" || u.Host == "" || len(to) > 1000 || strings.ContainsAny(to, " \t\r\n") {
-			return 0, fmt.Errorf("%w: %q", ErrWay, to)
-		}
 		via = to
 	}
 	picked, err := q.pick(ctx, sel, func(e *entry) bool { return e.dest.via != via && !e.is(fDropping) })
