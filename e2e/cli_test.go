@@ -181,7 +181,18 @@ func TestExplain(t *testing.T) {
 	}{
 		{"550 5.1.1 No such user", "class   bad-mailbox\nscope   recipient\naction  suppress\n", 0},
 		{"550 siesta, no such user", "action  stop-site\npause   2h0m0s\nrule    siesta\n", 0},
+		{"550-5.1.1 No such user\r\n550 5.1.1 is here\n", "class   bad-mailbox\n", 0},
+		{"550-5.1.1 The account that you tried to reach", "action  suppress\n", 0},
+		{"550-5.1.1 The account that you\n550-5.1.1 tried to reach has gone to\n\n550-5.1.1 its", "class   bad-mailbox\n", 0},
+		{"550-No such 550-user, it is 550 siesta until 550 Mondays", "rule    siesta\n", 0},
+		{`550-Nobody is here\r\n550 for it is siesta`, "rule    siesta\n", 0},
+		{"550-No such\n   user\n550 is here", "class   bad-mailbox\n", 0},
 		{"250 ok", "not a reply that refuses", 2},
+		{"250-ok\n250-ok", "not a reply that refuses", 2},
+		{"5501 siesta", "not a reply that refuses", 2},
+		{"550_siesta", "not a reply that refuses", 2},
+		{"-", "not a reply that refuses", 2},
+		{"", "not a reply that refuses", 2},
 	} {
 		out, errs, status := run(t, "", "queue", "explain", "--config", file, tt.args)
 		if status != tt.status || !strings.Contains(out+errs, tt.want) {

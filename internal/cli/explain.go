@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +24,7 @@ func (a *app) explain(stage classify.Stage, text string) error {
 	if !stage.Valid() {
 		return usageError{fmt.Errorf("--stage %q: there is no such stage", stage)}
 	}
-	reply, err := smtp.ParseReply(text)
+	reply, err := smtp.ParseReply(pasted(text))
 	if err != nil || reply.Code < 400 {
 		return usageError{fmt.Errorf("%q is not a reply that refuses: 400 to 599 and a text", text)}
 	}
@@ -45,4 +46,33 @@ func (a *app) explain(stage classify.Stage, text string) error {
 	}
 	fmt.Fprintf(a.Out, "rule    %s\nhint    %s\n", v.Rule, v.Hint)
 	return nil
+}
+
+// pasted makes a reply of what stands in a log: its lines may be joined to one, or
+// by "\n", be broken elsewhere, and the last of them may be missing.
+func pasted(text string) string {
+	text = strings.NewReplacer(`\r\n`, "\n", `\n`, "\n").Replace(strings.TrimSpace(text))
+	if len(text) < 4 || !strings.ContainsRune("- \t\r\n", rune(text[3])) {
+		return text
+	}
+	code, more := text[:3], text[3] == '-'
+	var lines []string
+	for i, word := range strings.Fields(text) {
+		rest, begins := strings.CutPrefix(word, code)
+		begins = begins && (rest == "" || rest[0] == '-')
+		if i == 0 || more && begins {
+			lines = append(lines, strings.TrimPrefix(rest, "-"))
+			more = more && rest != ""
+			continue
+		}
+		lines[len(lines)-1] += " " + word
+	}
+	for i := range lines {
+		separator := "-"
+		if i == len(lines)-1 {
+			separator = " "
+		}
+		lines[i] = code + separator + strings.TrimSpace(lines[i])
+	}
+	return strings.Join(lines, "\n")
 }
