@@ -77,7 +77,7 @@ func fits(stage classify.Stage, code int) bool {
 // inStep reports whether all that the server said has been read. If not, what
 // follows would be taken for the answers to other commands: the connection ends.
 func (x *transaction) inStep() bool {
-	if x.s.w.Buffered() == 0 {
+	if !x.s.w.Arrived() {
 		return true
 	}
 	f := &failure{outcome: x.s.outcome(450, status.Enhanced{Class: 4, Subject: 5, Detail: 0}, "The server spoke out of turn")}

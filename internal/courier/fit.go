@@ -102,7 +102,10 @@ func (x *transaction) fit() bool {
 // prepare chooses how to send the content, and refuses what could be read as two
 // messages.
 func (x *transaction) prepare() error {
-	x.chunked = x.s.chunking()
+	var err error
+	if x.chunked, err = x.wantsBDAT(); err != nil {
+		return status.Internal(err)
+	}
 	if x.t.BareLines && x.plain == nil && !x.chunked {
 		bad, err := smuggles(x.content())
 		if err != nil {
@@ -112,8 +115,29 @@ func (x *transaction) prepare() error {
 			return status.New(550, 6, 0, "The message has a line of one dot between bare line ends, which would end it for some servers")
 		}
 	}
-	x.eager = x.chunked && x.s.pipelining() && x.total() <= maxEager
 	return nil
+}
+
+// wantsBDAT reports whether the content goes by BDAT (RFC 3030 section 2): where the
+// server takes it and DATA would not leave every octet as it is. DATA is the rule,
+// for its 354 shows that server and client are in step.
+func (x *transaction) wantsBDAT() (bool, error) {
+	if !x.s.chunking() || x.plain != nil {
+		return false, nil
+	}
+	t := x.t
+	if t.Binary || t.BareLines {
+		return true, nil
+	}
+	if t.Size == 0 {
+		return false, nil
+	}
+	end := make([]byte, min(t.Size, 2))
+	_, err := t.Body.ReadAt(end, t.Skip+t.Size-int64(len(end)))
+	if err == io.EOF { // as it may say at the very end
+		err = nil
+	}
+	return string(end) != "\r\n", err
 }
 
 // pathOf is an address as it goes over the wire: with A-labels where they save

@@ -52,8 +52,8 @@ type flawedPeer struct {
 	stuck  chan struct{} // closed and renewed when a session falls silent
 
 	wg    sync.WaitGroup
-	taken map[string]int // by content: messages that came whole; known after end
-	acked map[string]int // those of them that were answered with 250; likewise
+	taken map[string]int // by content, see messages
+	acked map[string]int
 }
 
 func newFlawed(t *testing.T, stage classify.Stage, f flaw, ext ...string) *flawedPeer {
@@ -86,6 +86,13 @@ func newFlawed(t *testing.T, stage classify.Stage, f flaw, ext ...string) *flawe
 func (p *flawedPeer) end() {
 	p.ln.Close()
 	p.wg.Wait()
+}
+
+// messages is how many came whole, and how many of them were answered with 250. It is
+// known after end. The line end at the end does not count: DATA adds one.
+func (p *flawedPeer) messages(content string) (taken, acked int) {
+	content = strings.TrimSpace(content)
+	return p.taken[content], p.acked[content]
 }
 
 func (p *flawedPeer) addr() netip.AddrPort { return netip.MustParseAddrPort(p.ln.Addr().String()) }
@@ -272,6 +279,7 @@ func (s *flawedSession) hello() string {
 // message answers the content.
 func (s *flawedSession) message(content string) bool {
 	s.mail, s.rcpt = false, false
+	content = strings.TrimSpace(content)
 	s.p.mu.Lock()
 	s.p.taken[content]++
 	s.p.mu.Unlock()

@@ -174,8 +174,10 @@ func (s *peerSession) bdat(size string) bool {
 	return s.finish(string(content))
 }
 
-// finish answers the content. What is taken is on record before it is confirmed.
+// finish answers the content, after what is due before has left. What is taken is on
+// record before it is confirmed.
 func (s *peerSession) finish(content string) bool {
+	s.w.Flush()
 	s.m.data, s.m.tls = content, s.secure
 	reply := s.p.take(&s.m)
 	s.m, s.mail = got{}, false

@@ -2,7 +2,6 @@ package courier
 
 import (
 	"io"
-	"slices"
 	"strconv"
 	"time"
 
@@ -11,10 +10,6 @@ import (
 	"posthouse/internal/smtp"
 	"posthouse/internal/status"
 )
-
-// maxEager is the largest content that is sent behind RCPT without waiting for
-// its replies, where the server takes BDAT, in bytes: one round trip in all.
-const maxEager = 32 << 10
 
 // transaction is one MAIL … DATA on a connection.
 type transaction struct {
@@ -32,7 +27,6 @@ type transaction struct {
 	lead     string // header lines that go before the message
 	utf8     bool
 	plain    *message.Unbinary // the content without binary parts, for a server that takes none
-	eager    bool              // content goes out behind the commands
 	chunked  bool              // BDAT
 	replies  int               // read so far
 	final    bool              // all of the content may have reached the server
@@ -60,7 +54,7 @@ func (x *transaction) run() {
 		x.decideAll(x.ours(err))
 		return
 	}
-	if x.s.pipelining() {
+	if x.s.pipelining() && !x.chunked {
 		x.pipelined()
 	} else {
 		x.stepwise()
@@ -114,7 +108,9 @@ func (x *transaction) data(b []byte) []byte {
 	return append(b, " LAST\r\n"...)
 }
 
-// pipelined sends all commands at once (RFC 2920 section 3.1).
+// pipelined sends all commands at once (RFC 2920 section 3.1), which makes two round
+// trips with the content. The 354 to DATA, which answers no other command, proves
+// that every reply before it was what it was taken for.
 func (x *transaction) pipelined() {
 	block := blocks.Get().(*[]byte)
 	defer blocks.Put(block)
@@ -127,21 +123,8 @@ func (x *transaction) pipelined() {
 	for _, i := range x.rcpts {
 		b = x.rcpt(b, i)
 	}
-	// BDAT that is not eager waits: its content cannot be called back.
-	ask := !x.chunked || x.eager
-	if ask {
-		b = x.data(b)
-	}
-	if x.eager {
-		start := len(b)
-		b = slices.Grow(b, int(x.total()))[:start+int(x.total())]
-		if _, err := io.ReadFull(x.content(), b[start:]); err != nil {
-			x.decideAll(x.ours(status.Internal(err)))
-			return
-		}
-	}
+	b = x.data(b)
 	x.s.reset = true
-	x.final = x.eager
 	if !x.write(b) {
 		return
 	}
@@ -151,14 +134,9 @@ func (x *transaction) pipelined() {
 			return
 		}
 	}
-	if ok := x.readEnvelope(); !ok {
-		return
+	if x.readEnvelope() {
+		x.finish()
 	}
-	if !ask {
-		x.sendContent()
-		return
-	}
-	x.finish()
 }
 
 // readEnvelope reads the replies to MAIL and every RCPT. It is false when the
@@ -201,7 +179,8 @@ func (x *transaction) judgeRcpt(i int, reply smtp.Reply) {
 	x.decide(i, o)
 }
 
-// stepwise is for servers without PIPELINING: one command, one reply.
+// stepwise is one command, one reply: for servers without PIPELINING, and before
+// BDAT, whose reply cannot be told from that to another command.
 func (x *transaction) stepwise() {
 	if x.s.reset {
 		if _, ok := x.ask(classify.StageMail, []byte("RSET\r\n")); !ok {
@@ -226,24 +205,9 @@ func (x *transaction) stepwise() {
 	if len(x.accepted) == 0 {
 		return
 	}
-	if x.chunked {
-		x.sendContent()
-		return
-	}
-	if x.write(x.data(nil)) {
+	if x.inStep() && x.write(x.data(nil)) {
 		x.finish()
 	}
-}
-
-// sendContent sends BDAT and the content, when anybody wants it.
-func (x *transaction) sendContent() {
-	if len(x.accepted) == 0 {
-		return
-	}
-	if !x.write(x.data(nil)) {
-		return
-	}
-	x.finish()
 }
 
 // finish is everything after DATA or BDAT was sent.
@@ -261,7 +225,7 @@ func (x *transaction) finish() {
 		}
 	}
 	x.step("commands")
-	if len(x.accepted) == 0 && !x.chunked {
+	if len(x.accepted) == 0 {
 		// The server wants content though nobody is left to have it: an empty
 		// message (RFC 2920 section 3.1). Its reply changes nothing.
 		x.final = true
@@ -272,7 +236,7 @@ func (x *transaction) finish() {
 		}
 		return
 	}
-	if !x.eager && !x.transfer() {
+	if !x.transfer() {
 		return
 	}
 	x.final = true
@@ -282,11 +246,9 @@ func (x *transaction) finish() {
 	if !ok {
 		return
 	}
-	if x.chunked && x.s.pipelining() && reply.Positive() && x.s.w.Buffered() > 0 {
+	if x.chunked && reply.Positive() && !x.inStep() {
 		// It may be the answer to an earlier command, and what follows the one to
 		// the message. (After DATA the 354 shows that it is not.)
-		x.final = true
-		x.inStep()
 		return
 	}
 	x.s.reset = reply.Code/100 != 2

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -191,6 +192,34 @@ func (c *Conn) Writer() *bufio.Writer { return c.out }
 // Buffered is how many bytes of input have come and not been read: while it is
 // not 0 a pipelining server need not flush its replies (RFC 2920).
 func (c *Conn) Buffered() int { return c.in.Buffered() + len(c.back) }
+
+// Arrived reports whether there is input that has not been read, without waiting for
+// any: also such as the system still holds, where the connection is one of its own.
+// With TLS it may be no more than a record of the protocol's.
+func (c *Conn) Arrived() bool {
+	if c.Buffered() > 0 {
+		return true
+	}
+	base := c.base
+	if t, ok := base.(*tls.Conn); ok {
+		base = t.NetConn()
+	}
+	sc, ok := base.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	arrived := false
+	err = raw.Control(func(fd uintptr) {
+		var b [1]byte
+		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		arrived = err == nil && n > 0
+	})
+	return err == nil && arrived
+}
 
 // LineBuffered reports whether the next ReadLine will not wait.
 func (c *Conn) LineBuffered() bool {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -98,6 +99,43 @@ func TestLineBuffered(t *testing.T) {
 	}
 	if c.LineBuffered() || c.Buffered() != 3 {
 		t.Errorf("part of a line is taken for one; %d buffered", c.Buffered())
+	}
+}
+
+// What the system holds has arrived before anybody reads; the end of a connection is
+// no input.
+func TestArrived(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	here, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer here.Close()
+	there, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer there.Close()
+	c := New(here, 0, 0)
+	if c.Arrived() {
+		t.Error("nothing was said")
+	}
+	io.WriteString(there, "one\r\ntwo\r\n")
+	there.Close()
+	for !c.Arrived() {
+		runtime.Gosched()
+	}
+	for _, left := range []bool{true, false} {
+		if _, err := c.ReadLine(100); err != nil || c.Arrived() != left {
+			t.Errorf("%v; %v, want %v", err, !left, left)
+		}
+	}
+	if _, err := c.ReadLine(100); err != io.EOF || c.Arrived() {
+		t.Errorf("%v at the end", err)
 	}
 }
 
