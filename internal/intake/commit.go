@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 
 	"posthouse/internal/kv"
@@ -16,19 +17,23 @@ type also struct {
 
 // commit stores f's body and files it. extra, which may be empty, is filed in the
 // last of f's transactions. A client that hangs up now changes nothing: the
-// message is complete.
+// message is complete. After errRefused it may be called again, without the
+// mailboxes that refused.
 func (in *Intake) commit(ctx context.Context, f *filing, extra ...also) error {
 	ctx = context.WithoutCancel(ctx)
-	if err := f.store(ctx); err != nil {
-		return storeError(err)
+	if !f.isStored() {
+		if err := f.store(ctx); err != nil {
+			return storeError(err)
+		}
 	}
 	if f.references() == 0 {
 		in.release(f)
 		return in.runAlso(ctx, extra)
 	}
-	from := 0
-	for _, to := range f.chunks() {
-		last := to == len(f.locals)
+	step := f.step()
+	for last := false; !last; {
+		from, to := f.filed, min(f.filed+step, len(f.locals))
+		last = to == len(f.locals)
 		parts := f.partitions(from, to)
 		if last {
 			for _, a := range extra {
@@ -41,16 +46,26 @@ func (in *Intake) commit(ctx context.Context, f *filing, extra ...also) error {
 			}
 			return runTx(tx, extra)
 		})
-		if err != nil {
-			if from == 0 {
-				in.release(f)
-			}
+		switch {
+		case errors.Is(err, errRefused):
+			return err
+		case err != nil:
+			in.drop(f)
 			return storeError(err)
 		}
-		from = to
+		f.filed = to
 	}
 	f.published()
 	return nil
+}
+
+// drop gives up a message that is not filed, or not anywhere else.
+func (in *Intake) drop(f *filing) {
+	if !f.isStored() {
+		f.incoming.Abort()
+	} else if f.filed == 0 {
+		in.release(f)
+	}
 }
 
 func runTx(tx kv.Tx, extra []also) error {
@@ -84,19 +99,14 @@ func (in *Intake) release(f *filing) {
 // fewMailboxes is how many always fit: a summary is at most 64 KB.
 const fewMailboxes = 32
 
-// chunks are the upper bounds of the transactions that file f: one, unless so
-// many mailboxes take the message that their index entries outgrow a batch.
-func (f *filing) chunks() []int {
+// step is how many mailboxes one transaction files the message in: all, unless so
+// many take it that their index entries outgrow a batch.
+func (f *filing) step() int {
 	if len(f.locals) <= fewMailboxes {
-		return []int{len(f.locals)}
+		return len(f.locals)
 	}
 	each := len(f.stored.Summary.AppendBinary(nil)) + 1024
-	step := max(1, maxFiling/each)
-	var bounds []int
-	for to := step; to < len(f.locals); to += step {
-		bounds = append(bounds, to)
-	}
-	return append(bounds, len(f.locals))
+	return max(1, maxFiling/each)
 }
 
 // addressLiteral is an address as RFC 5321 section 4.1.3 writes it.

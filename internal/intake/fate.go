@@ -114,9 +114,10 @@ func (t *Transfer) keepStart(p []byte) {
 	t.start = append(t.start, p[:min(len(p), report.MaxOriginal+1-len(t.start))]...)
 }
 
-// refused are the journal's events of the mailboxes that do not take the message
-// though others do.
+// refused are the journal's events, of those so far, of the mailboxes that do not
+// take the message though others do.
 func (f *filing) refused() {
+	f.outcomes = nil
 	for i, err := range f.route.errs {
 		if err != nil {
 			f.refusedOne(f.env.Rcpts[i].To.String(), err)

@@ -2,7 +2,9 @@ package intake
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -28,15 +30,31 @@ type filing struct {
 	skip     int
 	reserved *reservation // of a message to be held
 	steps    []journal.Step
+	// mayRefuse: a mailbox that does not take the message ends a transaction with
+	// errRefused, and not as a fault of ours.
+	mayRefuse bool
 
 	storing   time.Time
 	stored    mailbox.Stored
 	locals    []*local
+	filed     int // how many of locals have it
 	delivered []mailbox.Delivered
 	message   *queue.Message   // nil when nobody is elsewhere
 	outcomes  []*journal.Event // of what is decided before the message is stored
 	events    []*journal.Event
 }
+
+// errRefused ends a transaction in which a mailbox did not take the message; its
+// local says why.
+var errRefused = errors.New("intake: a mailbox did not take the message")
+
+// leaveOut takes out the mailboxes that have refused the message.
+func (f *filing) leaveOut() {
+	f.locals = slices.DeleteFunc(f.locals, func(l *local) bool { return l.err != nil })
+}
+
+// isStored reports whether the body is durable.
+func (f *filing) isStored() bool { return f.stored.Summary != nil }
 
 // store makes the body durable.
 func (f *filing) store(ctx context.Context) error {
@@ -114,15 +132,8 @@ func (f *filing) partitions(from, to int) kv.Partitions {
 // writeTx files the message in the mailboxes [from, to), and with the last of
 // them in the queue and the journal.
 func (f *filing) writeTx(tx kv.Tx, from, to int) error {
-	f.delivered = f.delivered[:from] // the transaction may run again
-	for _, l := range f.locals[from:to] {
-		d, err := f.in.opt.Mailboxes.DeliverTx(tx, mailbox.Delivery{
-			Account: l.account.ID, Mailbox: l.mailbox, Stored: f.stored, InternalDate: f.env.Received,
-		})
-		if err != nil {
-			return fmt.Errorf("deliver to %s: %w", l.account.Address, err)
-		}
-		f.delivered = append(f.delivered, d)
+	if err := f.deliverTx(tx, from, to); err != nil {
+		return err
 	}
 	last := to == len(f.locals)
 	n := to - from
@@ -142,6 +153,28 @@ func (f *filing) writeTx(tx kv.Tx, from, to int) error {
 	}
 	f.tell()
 	return f.in.opt.Journal.AppendTx(tx, f.events...)
+}
+
+// deliverTx files the message in the mailboxes [from, to): in all or, with
+// errRefused, in none of them.
+func (f *filing) deliverTx(tx kv.Tx, from, to int) error {
+	f.delivered = f.delivered[:from] // the transaction may run again
+	var refused error
+	for _, l := range f.locals[from:to] {
+		l.err = nil
+		d, err := f.in.opt.Mailboxes.DeliverTx(tx, mailbox.Delivery{
+			Account: l.account.ID, Mailbox: l.mailbox, Stored: f.stored, InternalDate: f.env.Received, Quota: l.quota,
+		})
+		switch {
+		case f.mayRefuse && (errors.Is(err, mailbox.ErrOverQuota) || errors.Is(err, mailbox.ErrDeleted)):
+			l.err, refused = mailboxError(err, int64(f.stored.Ref.Length), l.quota), errRefused
+		case err != nil:
+			return fmt.Errorf("deliver to %s: %w", l.account.Address, err)
+		default:
+			f.delivered = append(f.delivered, d)
+		}
+	}
+	return refused
 }
 
 // tell writes the message's story so far.

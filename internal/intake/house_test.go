@@ -45,6 +45,8 @@ type house struct {
 	mailboxes *mailbox.Store
 	bodies    *segment.Store
 
+	meanwhile func() // runs once, before the next transaction of the intake
+
 	mu     sync.Mutex
 	sent   []*queue.Message
 	events []journal.Event
@@ -89,7 +91,7 @@ func newHouseOn(t *testing.T, keep func(clock.Clock) *space.Reserve, accounts ..
 		h.must(db.Close())
 	})
 	h.in = New(Options{
-		DB: db, Counts: counts, Mailboxes: h.mailboxes, Directory: h.directory, Queue: h, Journal: story,
+		DB: &meanwhile{db, h}, Counts: counts, Mailboxes: h.mailboxes, Directory: h.directory, Queue: h, Journal: story,
 		Clock: h.clock, Log: log, Hostname: "mx.house.test", Space: room,
 	})
 	_, err = h.directory.AddDomain(t.Context(), "example.test")
@@ -99,6 +101,20 @@ func newHouseOn(t *testing.T, keep func(clock.Clock) *space.Reserve, accounts ..
 		h.must(err)
 	}
 	return h
+}
+
+// meanwhile is the store as the intake has it: others come first, when a test says so.
+type meanwhile struct {
+	kv.Store
+	h *house
+}
+
+func (m *meanwhile) Update(ctx context.Context, parts kv.Partitions, fn func(kv.Tx) error) error {
+	if do := m.h.meanwhile; do != nil {
+		m.h.meanwhile = nil
+		do()
+	}
+	return m.Store.Update(ctx, parts, fn)
 }
 
 func (h *house) must(err error) {

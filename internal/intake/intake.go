@@ -159,7 +159,7 @@ func (in *Intake) Rcpt(ctx context.Context, env *envelope.Envelope, r envelope.R
 func RouteError(err error) error {
 	switch {
 	case errors.Is(err, directory.ErrNoUser):
-		return status.Wrap(err, 550, 1, 1, "No such user here")
+		return noSuchUser(err)
 	case errors.Is(err, directory.ErrAliasLoop):
 		return status.Wrap(err, 554, 4, 6, "Address leads to itself")
 	case errors.Is(err, directory.ErrNotLocal):
@@ -175,23 +175,38 @@ func (in *Intake) room(ctx context.Context, a directory.Account, size int64) err
 		return nil
 	}
 	usage, err := in.opt.Mailboxes.Usage(ctx, a.ID)
-	switch {
-	case err != nil:
-		return status.Internal(err)
-	case size > a.Quota:
-		return status.New(552, 2, 2, "Message is larger than the mailbox may hold")
-	case usage.Bytes >= a.Quota || usage.Bytes+size > a.Quota:
-		return status.New(452, 2, 2, "Mailbox is full")
+	if err == nil && usage.Bytes < a.Quota && usage.Bytes+size <= a.Quota {
+		return nil
 	}
-	return nil
+	if err == nil {
+		err = mailbox.ErrOverQuota
+	}
+	return mailboxError(err, size, a.Quota)
 }
+
+// mailboxError puts into words why a mailbox of that quota, in bytes, does not take
+// a message.
+func mailboxError(err error, size, quota int64) error {
+	switch {
+	case errors.Is(err, mailbox.ErrDeleted): // removed since the recipient was taken
+		return noSuchUser(err)
+	case !errors.Is(err, mailbox.ErrOverQuota):
+		return status.Internal(err)
+	case size > quota:
+		return status.New(552, 2, 2, "Message is larger than the mailbox may hold")
+	}
+	return status.New(452, 2, 2, "Mailbox is full")
+}
+
+func noSuchUser(cause error) error { return status.Wrap(cause, 550, 1, 1, "No such user here") }
 
 // local is one mailbox a message goes to.
 type local struct {
 	account directory.Account
 	mailbox string
 	rcpts   []localRcpt // that led here
-	err     error       // refused: over quota
+	quota   int64       // bytes; 0 takes the message however full the mailbox is
+	err     error       // refused: over quota, or removed
 }
 
 // localRcpt is a recipient of the envelope that leads to a mailbox.

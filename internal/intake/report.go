@@ -98,7 +98,7 @@ func (in *Intake) commitReporting(ctx context.Context, f *filing, list []*report
 			err = r.store(ctx)
 		}
 		if err != nil {
-			f.incoming.Abort()
+			in.drop(f)
 			drop()
 			return storeError(err)
 		}

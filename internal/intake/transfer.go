@@ -171,18 +171,16 @@ func (t *Transfer) Commit(ctx context.Context, report bool) ([]error, error) {
 		return nil, err
 	}
 	reserved, err := t.in.reserveHold(t.env, t.incoming.Size())
-	if err == nil {
-		defer reserved.giveBack()
-		err = t.checkRoom(ctx)
-	}
 	if err != nil {
 		t.Abort()
 		t.rejected(ctx, sum, err)
 		return nil, err
 	}
+	defer reserved.giveBack()
+	t.checkRoom(ctx)
 	t.env.TLSOptional = !t.env.RequireTLS && tlsOptional(t.head)
 	f := &filing{
-		in: t.in, env: t.env, route: t.route, skip: t.skip, incoming: t.incoming, reserved: reserved,
+		in: t.in, env: t.env, route: t.route, skip: t.skip, incoming: t.incoming, reserved: reserved, mayRefuse: true,
 		steps: []journal.Step{
 			{Name: "commands", Took: max(0, t.began.Sub(t.env.Origin.Session.Time()))},
 			{Name: "route", Took: t.routed},
@@ -192,9 +190,27 @@ func (t *Transfer) Commit(ctx context.Context, report bool) ([]error, error) {
 	if !t.env.Origin.Session.Valid() {
 		f.steps = f.steps[1:]
 	}
-	errs := t.route.results(len(t.env.Rcpts))
-	f.refused()
-	return errs, t.in.commitReporting(ctx, f, t.reports(errs, report, sum))
+	return t.file(ctx, f, report, sum)
+}
+
+// file commits f. A mailbox that has filled since it was asked, or was removed, is
+// found out by the transaction, which then writes nothing: the fate of the message
+// is told once more without that mailbox.
+func (t *Transfer) file(ctx context.Context, f *filing, report bool, sum *message.Summary) ([]error, error) {
+	for {
+		errs := t.route.results(len(t.env.Rcpts))
+		if err := nowhere(errs); err != nil {
+			t.in.drop(f)
+			t.rejected(ctx, sum, err)
+			return nil, err
+		}
+		f.refused()
+		err := t.in.commitReporting(ctx, f, t.reports(errs, report, sum))
+		if !errors.Is(err, errRefused) {
+			return errs, err
+		}
+		f.leaveOut()
+	}
 }
 
 // tlsOptional reads the TLS-Required field (RFC 8689 section 4.1). More than one
@@ -268,16 +284,20 @@ func (t *Transfer) isRecipient(value string) bool {
 	return false
 }
 
-// checkRoom marks the mailboxes in which the message does not fit. It is an
-// error when it fits nowhere.
-func (t *Transfer) checkRoom(ctx context.Context) error {
+// checkRoom marks the mailboxes in which the message does not fit, before its body
+// is stored for nothing.
+func (t *Transfer) checkRoom(ctx context.Context) {
 	for _, l := range t.route.locals {
 		if !l.forPostmaster(t.env) {
-			l.err = t.in.room(ctx, l.account, t.incoming.Size())
+			l.quota, l.err = l.account.Quota, t.in.room(ctx, l.account, t.incoming.Size())
 		}
 	}
+}
+
+// nowhere is the error of a message that goes to none of its recipients.
+func nowhere(errs []error) error {
 	var first error
-	for _, err := range t.route.results(len(t.env.Rcpts)) {
+	for _, err := range errs {
 		if err == nil {
 			return nil
 		}

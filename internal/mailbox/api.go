@@ -97,6 +97,7 @@ type Delivery struct {
 	Flags        Flags
 	Keywords     []string
 	InternalDate time.Time
+	Quota        int64 // bytes that the account may hold with it; 0 is no limit
 }
 
 // Delivered is where it went.

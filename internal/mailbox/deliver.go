@@ -48,10 +48,11 @@ func (s *Store) CreateTx(tx kv.Tx, acct id.Account) error {
 // DeliverTx files a message as part of the caller's transaction, which must
 // cover kv.AccountPartition(d.Account) and refs.Partition(d.Stored.Ref). The
 // caller counts the references to the body itself (one for each Delivery):
-// refs.Counter.AddTx. Quota is not checked. After the transaction is durable the caller calls Published.
+// refs.Counter.AddTx. After the transaction is durable the caller calls Published.
 //
-// An account without mailboxes answers ErrDeleted, a name that no mailbox can
-// have ErrBadName. Keywords for which the mailbox has no room are left out: mail
+// An account without mailboxes answers ErrDeleted, one in which the message does not
+// fit ErrOverQuota (nothing is written by either), a name that no mailbox can have
+// ErrBadName. Keywords for which the mailbox has no room are left out: mail
 // is not refused for them.
 func (s *Store) DeliverTx(tx kv.Tx, d Delivery) (Delivered, error) {
 	name, err := CleanName(d.Mailbox)
@@ -61,6 +62,9 @@ func (s *Store) DeliverTx(tx kv.Tx, d Delivery) (Delivered, error) {
 	e, err := s.begin(tx, d.Account)
 	if err != nil {
 		return Delivered{}, err
+	}
+	if overQuota(e.head.bytes, int64(d.Stored.Ref.Length), d.Quota) {
+		return Delivered{}, ErrOverQuota
 	}
 	box, err := e.boxNamed(name)
 	if errors.Is(err, ErrNoMailbox) {
