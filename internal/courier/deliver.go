@@ -36,7 +36,7 @@ type delivery struct {
 	spoken   bool // a server was asked to take the message
 	calls    int
 	asked    []netip.Addr // servers that answered and said: elsewhere
-	alone    bool         // one recipient in each transaction
+	most     int          // recipients in one transaction; 0 is all
 }
 
 // Deliver tries once to hand t over, to the hosts of its route in order of
@@ -234,8 +234,8 @@ func (d *delivery) use(ctx context.Context, s *conn, reused bool) (alive, fresh 
 	}
 	for first := true; len(left) > 0; first = false {
 		now, later := left, []int(nil)
-		if d.alone {
-			now, later = left[:1], left[1:]
+		if d.most > 0 && len(left) > d.most {
+			now, later = left[:d.most], left[d.most:]
 		}
 		x := &transaction{c: d.c, s: s, t: d.t, rcpts: now, outs: d.outs, done: d.done}
 		x.run()
@@ -252,23 +252,38 @@ func (d *delivery) use(ctx context.Context, s *conn, reused bool) (alive, fresh 
 		}
 		d.fill(x)
 		left = append(later, x.rest...)
-		if x.alone {
-			d.alone, left = true, append(left, x.again...)
+		if len(x.accepted) > 0 {
+			left = append(left, x.again...)
 		}
-		if s.spent() {
+		if x.most > 0 {
+			d.most = x.most
+		}
+		if o, no := d.takesNone(x); no {
 			for _, i := range left {
-				x.decide(i, x.noMore())
+				x.decide(i, o)
 			}
 			break
 		}
-		if len(x.accepted) > 0 && !x.alone {
-			left = append(left, x.again...)
+		for _, i := range x.again {
+			d.outs[i] = Outcome{} // what was said of all is not true of each
 		}
 		for _, i := range left {
 			d.done[i] = false
 		}
 	}
 	return stop(), false // stopped in time: the context has not closed it
+}
+
+// takesNone reports whether the server of x takes no more recipients in this
+// session, and what that means for those that are left.
+func (d *delivery) takesNone(x *transaction) (Outcome, bool) {
+	if x.s.spent() {
+		return x.noMore(), true
+	}
+	if d.most == 1 && len(x.rcpts) == 1 && d.outs[x.rcpts[0]].Class == classify.TooManyRecipients {
+		return d.outs[x.rcpts[0]], true // one is too many
+	}
+	return Outcome{}, false
 }
 
 // fill settles what a whole transaction has left open.

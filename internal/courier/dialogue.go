@@ -48,9 +48,7 @@ func (x *transaction) read(stage classify.Stage) (smtp.Reply, bool) {
 		x.breakOff(x.s.refused(reply))
 		return reply, false
 	case !fits(stage, reply.Code):
-		f := &failure{outcome: x.s.misplaced(reply)}
-		f.outcome.Uncertain = x.final
-		x.breakOff(f)
+		x.outOfStep(x.s.misplaced(reply))
 		return reply, false
 	}
 	x.replies++
@@ -80,10 +78,27 @@ func (x *transaction) inStep() bool {
 	if !x.s.w.Arrived() {
 		return true
 	}
-	f := &failure{outcome: x.s.outcome(450, status.Enhanced{Class: 4, Subject: 5, Detail: 0}, "The server spoke out of turn")}
-	f.outcome.Uncertain = x.final
-	x.breakOff(f)
+	x.outOfStep(x.s.outcome(450, status.Enhanced{Class: 4, Subject: 5, Detail: 0}, "The server spoke out of turn"))
 	return false
+}
+
+// outOfStep ends the transaction with its connection. Which reply was for which
+// command is not known, so what was concluded from them is taken back.
+func (x *transaction) outOfStep(o Outcome) {
+	for _, i := range x.rcpts {
+		x.outs[i], x.done[i] = Outcome{}, false
+	}
+	x.accepted, x.again = nil, nil
+	o.Uncertain = x.final
+	x.breakOff(&failure{outcome: o})
+}
+
+// saysGoodbye reports whether what the server said unasked is that it closes the
+// connection, which it may at any time (RFC 5321 section 3.8).
+func (x *transaction) saysGoodbye() bool {
+	in := x.s.w.Reader()
+	head, _ := in.Peek(min(3, in.Buffered()))
+	return string(head) == "421"
 }
 
 // lost ends the transaction with its connection.

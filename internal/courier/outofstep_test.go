@@ -41,6 +41,55 @@ func TestOneReplyTooMany(t *testing.T) {
 	}
 }
 
+// One recipient's refusal is never laid on another: what a server said out of step is
+// taken back, be the refusal that of a mailbox or of all.
+func TestRefusalOutOfStep(t *testing.T) {
+	for name, ext := range manners {
+		for _, late := range []string{"550 5.1.1 late no", "451 4.3.0 not now", "250 2.1.5 again"} {
+			for _, text := range []string{hello, unended} {
+				p := newPeer(t, "127.0.0.1:0", ext...)
+				p.rcpt = func(to string) string {
+					if strings.HasPrefix(to, "<u0@") {
+						return "250 2.1.5 ok\r\n" + late
+					}
+					return "250 2.1.5 ok"
+				}
+				p.start()
+				for i, o := range send(t, newCourier(t, p), text, "u0@example.net", "u1@example.net") {
+					if o.Sent() || o.Permanent() || o.Remote || o.Class != classify.Protocol {
+						t.Errorf("%s, %q, u%d: %+v", name, late, i, o)
+					}
+				}
+				if len(p.received()) != 0 {
+					t.Errorf("%s, %q: it has %d messages", name, late, len(p.received()))
+				}
+			}
+		}
+	}
+}
+
+// The same where the refusal seems to be the answer to MAIL or DATA. That the server
+// takes its leave is no such case.
+func TestRefusalOfAllOutOfStep(t *testing.T) {
+	for _, tt := range []struct {
+		command, reply string
+		permanent      bool
+	}{
+		{"MAIL", "550 5.7.1 not you\r\n250 2.1.0 ok", false},
+		{"DATA", "550 5.7.1 not you\r\n354 go on", false},
+		{"DATA", "550 5.7.1 not you\r\n421 4.7.0 too many errors", true},
+		{"DATA", "550 5.7.1 not you", true},
+	} {
+		p := newPeer(t, "127.0.0.1:0", "PIPELINING")
+		p.answers[tt.command] = tt.reply
+		p.start()
+		o := send(t, newCourier(t, p), hello, "a@example.net")[0]
+		if o.Sent() || o.Permanent() != tt.permanent {
+			t.Errorf("%q: %+v", tt.reply, o)
+		}
+	}
+}
+
 // A connection over which something came while it lay idle is not used again.
 func TestStrayReplyWhileIdle(t *testing.T) {
 	for name, ext := range manners {

@@ -26,6 +26,7 @@ type peer struct {
 	onData    func(n int) string // the reply after content; "" is 250
 	hangData  bool               // hangs up in the middle of the content
 	lastWords string             // with hangData: said before
+	atData    func(*got) string  // a refusal of DATA by what came before; "" is none
 	judge     func(*got) string  // the reply to a message by what it is; "" asks onData
 
 	mu       sync.Mutex

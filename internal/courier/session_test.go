@@ -148,6 +148,12 @@ func (s *peerSession) data() bool {
 		s.say("554 5.5.1 no valid recipients")
 		return true
 	}
+	if s.p.atData != nil {
+		if reply := s.p.atData(&s.m); reply != "" {
+			s.say(reply)
+			return true
+		}
+	}
 	s.say("354 go on")
 	s.w.Flush()
 	if s.p.hangData {

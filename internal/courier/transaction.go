@@ -21,8 +21,8 @@ type transaction struct {
 	done  []bool    // which are decided
 
 	accepted []int
-	again    []int  // not now, said the server: there were too many at once
-	alone    bool   // each of again by itself
+	again    []int  // to be tried again at once, in another transaction
+	most     int    // recipients that the server may take in one; 0 is not known
 	rest     []int  // not offered to it yet: it would be too many
 	lead     string // header lines that go before the message
 	utf8     bool
@@ -157,7 +157,7 @@ func (x *transaction) readEnvelope() bool {
 		}
 		return true
 	}
-	defer x.decideAll(refused)
+	x.decideAll(refused)
 	for range x.rcpts {
 		if _, ok := x.read(classify.StageRcpt); !ok {
 			return false
@@ -220,7 +220,10 @@ func (x *transaction) finish() {
 			return
 		}
 		if reply.Code != 354 {
-			x.decideAll(x.s.replied(reply))
+			x.judged(x.s.replied(reply))
+			if x.s.w.Buffered() > 0 && !x.saysGoodbye() {
+				x.inStep() // it is not: this was the answer to something before DATA
+			}
 			return
 		}
 	}
@@ -252,13 +255,25 @@ func (x *transaction) finish() {
 		return
 	}
 	x.s.reset = reply.Code/100 != 2
-	o := x.s.replied(reply)
-	if o.Permanent() && o.Scope == classify.Recipient && len(x.accepted) > 1 && len(x.accepted) <= maxAlone {
-		// One mailbox is the trouble, and the reply does not say which.
-		x.again, x.alone = x.accepted, true
-	}
-	if o.Action == classify.Suppress && len(x.accepted) > 1 {
-		o.Action = classify.Bounce
+	x.judged(x.s.replied(reply))
+}
+
+// judged settles all with what the server said to DATA or to the content. Where fewer
+// recipients at a time may have another answer they are to be tried again.
+func (x *transaction) judged(o Outcome) {
+	if n := len(x.accepted); n > 1 {
+		switch {
+		case o.Class == classify.TooManyRecipients:
+			x.most = (n + 1) / 2
+		case o.Permanent() && o.Scope == classify.Recipient && n <= maxAlone:
+			x.most = 1 // one mailbox is the trouble, and the reply does not say which
+		}
+		if x.most > 0 {
+			x.again = append(x.again, x.accepted...)
+		}
+		if o.Action == classify.Suppress {
+			o.Action = classify.Bounce
+		}
 	}
 	x.decideAll(o)
 }

@@ -2,8 +2,10 @@ package courier
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -144,6 +146,80 @@ func TestMailboxRefusedAfterContent(t *testing.T) {
 	wantCodes(t, outs, 250, 554, 250)
 	if outs[1].Action != classify.Suppress || p.connections() != 1 || len(p.received()) != 2 {
 		t.Errorf("%+v, %d connections, %d messages", outs[1].Verdict, p.connections(), len(p.received()))
+	}
+}
+
+// What was said of several together is not the last word for those that it does not
+// come to alone.
+func TestLostAfterMailboxRefused(t *testing.T) {
+	p := newPeer(t, "127.0.0.1:0", "PIPELINING")
+	p.judge = func(m *got) string {
+		if len(m.rcpts) > 1 {
+			return "554 delivery error: dd This user doesn't have a yahoo.com account"
+		}
+		return "hangup"
+	}
+	p.start()
+	outs := send(t, newCourier(t, p), hello, "a@example.net", "b@example.net", "c@example.net")
+	for i, o := range outs {
+		if !o.Temporary() || o.Uncertain != (i == 0) {
+			t.Errorf("recipient %d: %+v", i, o)
+		}
+	}
+}
+
+// A server that counts the recipients only when it has the content, or is asked to
+// take it, gets fewer at a time, at once; one for which a single one is too many is
+// not asked again for each.
+func TestTooManyRecipientsAtTheEnd(t *testing.T) {
+	var to []string
+	for i := range 60 {
+		to = append(to, fmt.Sprintf("u%d@example.net", i))
+	}
+	for reply, limits := range map[string]map[int]string{
+		"554 Transaction failed: Recipient count exceeds 50.": {50: "60 30 30", 1: "60 30 15 8 4 2" + strings.Repeat(" 1", 60), 0: "60 30 15 8 4 2 1"},
+		"552 5.5.3 too many recipients":                       {50: "60 30 30", 20: "60 30 15 15 15 15"},
+	} {
+		for limit, want := range limits {
+			var asked []string
+			p := newPeer(t, "127.0.0.1:0", "PIPELINING")
+			p.judge = func(m *got) string {
+				asked = append(asked, strconv.Itoa(len(m.rcpts)))
+				if len(m.rcpts) > limit {
+					return reply
+				}
+				return ""
+			}
+			p.start()
+			for i, o := range send(t, newCourier(t, p), hello, to...) {
+				if o.Sent() != (limit > 0) || o.Permanent() {
+					t.Errorf("limit %d, recipient %d: %+v", limit, i, o)
+				}
+			}
+			p.mu.Lock()
+			got := strings.Join(asked, " ")
+			p.mu.Unlock()
+			if got != want || p.connections() != 1 {
+				t.Errorf("limit %d: asked to take %s; want %s", limit, got, want)
+			}
+		}
+	}
+}
+
+// The same in answer to DATA.
+func TestTooManyRecipientsAtData(t *testing.T) {
+	p := newPeer(t, "127.0.0.1:0", "PIPELINING")
+	p.atData = func(m *got) string {
+		if len(m.rcpts) > 2 {
+			return "452 4.5.3 too many recipients"
+		}
+		return ""
+	}
+	p.start()
+	outs := send(t, newCourier(t, p), hello, "a@example.net", "b@example.net", "c@example.net", "d@example.net")
+	wantCodes(t, outs, 250, 250, 250, 250)
+	if len(p.received()) != 2 || p.connections() != 1 {
+		t.Errorf("%d messages over %d connections", len(p.received()), p.connections())
 	}
 }
 
