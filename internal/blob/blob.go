@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 
 	"posthouse/internal/space"
@@ -33,6 +34,11 @@ type Ref struct {
 	Segment uint32 // never 0 in a real reference; segments' numbers are never used again
 	Offset  uint32 // of the record in that segment
 	Length  uint64 // of the body
+}
+
+// String is r as operators meet it.
+func (r Ref) String() string {
+	return fmt.Sprintf("%08x/%d (%d bytes)", r.Segment, r.Offset, r.Length)
 }
 
 // RefSize is the length of an encoded Ref.

@@ -3,11 +3,13 @@
 package doortest
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -31,11 +33,10 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// Store is a store on disk with the accounts 1 and 2. It is closed when the test
+// Store is a store in dir with the accounts 1 and 2. It is closed when the test
 // ends.
-func Store(t testing.TB, c clock.Clock, maxMessageSize int64) (*mailbox.Store, kv.Store) {
+func Store(t testing.TB, dir string, c clock.Clock, maxMessageSize int64) (*mailbox.Store, kv.Store) {
 	t.Helper()
-	dir := t.TempDir()
 	db, err := pebble.Open(filepath.Join(dir, "kv"), pebble.Options{})
 	must(t, err)
 	bodies, err := segment.Open(filepath.Join(dir, "blob"), segment.Options{})
@@ -53,6 +54,40 @@ func Store(t testing.TB, c clock.Clock, maxMessageSize int64) (*mailbox.Store, k
 		}))
 	}
 	return store, db
+}
+
+// Lose takes a text, and all that lies behind it, from the bodies of the store in dir.
+func Lose(t testing.TB, dir, text string) {
+	t.Helper()
+	name, at := findBody(t, dir, text)
+	must(t, os.Truncate(name, at))
+}
+
+// Flip changes one bit of the first byte of a text in the bodies of the store in dir.
+func Flip(t testing.TB, dir, text string) {
+	t.Helper()
+	name, at := findBody(t, dir, text)
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	must(t, err)
+	defer f.Close()
+	_, err = f.WriteAt([]byte{text[0] ^ 1}, at)
+	must(t, err)
+}
+
+// findBody looks for a text in the files of the bodies.
+func findBody(t testing.TB, dir, text string) (name string, at int64) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "blob", "*.seg"))
+	must(t, err)
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		must(t, err)
+		if i := bytes.Index(b, []byte(text)); i >= 0 {
+			return name, int64(i)
+		}
+	}
+	t.Fatalf("no body has %q", text)
+	return "", 0
 }
 
 // TLS makes a server's configuration with a certificate for localhost, and that of

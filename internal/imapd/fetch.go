@@ -25,6 +25,7 @@ type fetcher struct {
 	summary, body bool // what it takes to answer the items
 	seen          bool // some item sets \Seen
 	gone          bool // a message was expunged meanwhile
+	damaged       bool // a message cannot be read
 	unknownCTE    bool // BINARY of an encoding nobody knows
 	first         bool // nothing stands in the response's parentheses yet
 
@@ -52,6 +53,8 @@ func (s *session) fetch(p *imap.Parser, uid bool) (string, error) {
 	switch {
 	case f.unknownCTE:
 		return "", refuse("[UNKNOWN-CTE] The encoding of a part is not known")
+	case f.damaged: // RFC 5530 section 3
+		return "", refuse("[CORRUPTION] Some of the messages are damaged")
 	case f.gone:
 		return "", refuse("[EXPUNGEISSUED] Some of the messages no longer exist")
 	}
@@ -223,14 +226,15 @@ func (f *fetcher) runBatch(batch []item) error {
 }
 
 // withSummaries answers the messages of a batch as their summaries come; those
-// that do not come are gone.
+// that do not come are gone, or damaged.
 func (f *fetcher) withSummaries(batch []item) error {
 	next := 0
 	var failed error
 	err := f.s.sel.mbox.Summaries(f.s.ctx, entriesOf(batch), func(e mailbox.Entry, sum *message.Summary) bool {
-		for next < len(batch) && batch[next].entry.UID != e.UID {
-			f.gone = true
-			next++
+		for ; next < len(batch) && batch[next].entry.UID != e.UID; next++ {
+			if failed = f.passOver(&batch[next]); failed != nil {
+				return false
+			}
 		}
 		if next == len(batch) {
 			return false
@@ -242,8 +246,8 @@ func (f *fetcher) withSummaries(batch []item) error {
 	if failed != nil {
 		return failed
 	}
-	if next < len(batch) && err == nil {
-		f.gone = true
+	for ; next < len(batch) && err == nil; next++ {
+		err = f.passOver(&batch[next])
 	}
 	return err
 }

@@ -23,7 +23,7 @@ func FuzzSession(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
-	store, _ := doortest.Store(f, clock.NewFake(now), 1<<20)
+	store, _ := doortest.Store(f, f.TempDir(), clock.NewFake(now), 1<<20)
 	srv := New(Config{Hostname: "fuzz", AllowPlaintext: true, MaxMessageSize: 1 << 16, Clock: testClock{}, Limits: Limits{MaxPerAccount: 1 << 20}}, people{store})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > 1<<14 {

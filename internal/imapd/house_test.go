@@ -29,6 +29,7 @@ type house struct {
 	store *mailbox.Store
 	srv   *Server
 	addr  string
+	dir   string // of the store
 	done  chan error
 	db    kv.Store
 }
@@ -75,7 +76,8 @@ func (p people) Bearer(context.Context, string, string) (sasl.Identity, error) {
 
 func newHouse(t testing.TB, change ...func(*Config)) *house {
 	t.Helper()
-	store, db := doortest.Store(t, clock.NewFake(now), 1<<20)
+	dir := t.TempDir()
+	store, db := doortest.Store(t, dir, clock.NewFake(now), 1<<20)
 	cfg := Config{
 		Hostname: "mx.example.test", Version: "test", AllowPlaintext: true,
 		MaxMessageSize: 1 << 20, Clock: testClock{},
@@ -83,7 +85,7 @@ func newHouse(t testing.TB, change ...func(*Config)) *house {
 	for _, f := range change {
 		f(&cfg)
 	}
-	h := &house{t: t, store: store, db: db, srv: New(cfg, people{store}), done: make(chan error, 1)}
+	h := &house{t: t, dir: dir, store: store, db: db, srv: New(cfg, people{store}), done: make(chan error, 1)}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	h.addr = l.Addr().String()

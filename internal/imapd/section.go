@@ -15,14 +15,30 @@ import (
 // maxHeader is how much of a header HEADER.FIELDS looks at.
 const maxHeader = 4 << 20
 
-// openBody opens the bytes of a message; nil when it is gone.
+// openBody opens the bytes of a message; nil when it is gone or damaged.
 func (f *fetcher) openBody(it *item) (blob.Body, error) {
 	body, err := f.s.sel.mbox.Body(f.s.ctx, it.entry)
-	if errors.Is(err, mailbox.ErrGone) {
+	switch {
+	case errors.Is(err, mailbox.ErrGone):
 		f.gone = true
+		return nil, nil
+	case errors.Is(err, mailbox.ErrDamaged):
+		f.s.damaged(err)
+		f.damaged = true
 		return nil, nil
 	}
 	return body, err
+}
+
+// passOver takes note of why a message has no summary.
+func (f *fetcher) passOver(it *item) error {
+	body, err := f.openBody(it)
+	if body != nil { // what is gone takes both with it
+		f.damaged = true
+		f.s.log().Error("a message has no summary", "login", f.s.login, "mailbox", f.s.sel.mbox.Name(), "uid", it.entry.UID)
+		body.Close()
+	}
+	return err
 }
 
 // extent is the bytes [from, to) of a message; ok is false for what does not

@@ -196,6 +196,11 @@ func (s *session) fail(err error) {
 	s.state = loggedOut
 }
 
+// damaged is for the operator: err says whose message it is.
+func (s *session) damaged(err error) {
+	s.log().Error("a message is damaged", "login", s.login, "err", err)
+}
+
 // unreadable ends the session in the middle of a literal, for the client could
 // not tell what is missing. err is the store's, or what ended the session before.
 func (s *session) unreadable(err error) {

@@ -26,6 +26,7 @@ var (
 	ErrKeywords    = errors.New("mailbox: too many keywords") // IMAP LIMIT
 	ErrTooBig      = errors.New("mailbox: message too big")
 	ErrGone        = errors.New("mailbox: message is gone") // expunged meanwhile
+	ErrDamaged     = errors.New("mailbox: message is damaged")
 	ErrDeleted     = errors.New("mailbox: mailbox was deleted")
 )
 

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"posthouse/internal/blob"
 	"posthouse/internal/kv"
 )
 
@@ -161,29 +160,4 @@ func (m *Mailbox) Expunged(ctx context.Context, since uint64) (uids UIDSet, ok b
 		return nil, false, err
 	}
 	return uids.Sorted(), true, m.b.a.s.db.Sync(ctx)
-}
-
-// Body opens the bytes of a message; the caller closes it. ErrGone when the
-// message was expunged and dropped meanwhile.
-func (m *Mailbox) Body(ctx context.Context, e Entry) (blob.Body, error) {
-	var row bodyRow
-	err := m.b.a.s.db.View(ctx, func(r kv.Reader) error {
-		b, err := r.Get(m.b.a.keys.body(e.Message))
-		if err != nil {
-			return err
-		}
-		row, err = decodeBody(b)
-		return err
-	})
-	if errors.Is(err, kv.ErrNotFound) {
-		return nil, ErrGone
-	}
-	if err != nil {
-		return nil, err
-	}
-	body, err := m.b.a.s.bodies.Open(row.ref)
-	if errors.Is(err, blob.ErrNotFound) {
-		return nil, ErrGone
-	}
-	return body, err
 }

@@ -76,7 +76,7 @@ func (m *Mailbox) searchContent(ctx context.Context, snap *Snapshot, q *query, a
 		c.close()
 		if c.err != nil {
 			answers[i] = no
-			if !errors.Is(c.err, ErrGone) && !errors.Is(c.err, blob.ErrCorrupt) {
+			if !errors.Is(c.err, ErrGone) && !errors.Is(c.err, ErrDamaged) {
 				failed = c.err
 			}
 		}

@@ -14,7 +14,7 @@ import (
 const summaryPage = 128
 
 // Summaries calls fn with the summary of each entry, in the order given, until
-// it returns false. Entries whose message is gone are passed over. It reads in
+// it returns false. Entries whose message is gone or damaged are passed over. It reads in
 // pages and holds no snapshot while fn runs for long.
 func (m *Mailbox) Summaries(ctx context.Context, entries iter.Seq[Entry], fn func(Entry, *message.Summary) bool) error {
 	next, stop := iter.Pull(entries)
@@ -66,7 +66,7 @@ func (p *summaryReader) read(ctx context.Context) error {
 	}
 	for _, i := range p.again {
 		sum, err := p.b.parseAgain(ctx, p.entries[i])
-		if err != nil && !errors.Is(err, ErrGone) {
+		if err != nil && !errors.Is(err, ErrGone) && !errors.Is(err, ErrDamaged) {
 			return err
 		}
 		p.sums[i] = sum

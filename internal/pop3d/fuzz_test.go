@@ -24,7 +24,7 @@ func FuzzSession(f *testing.F) {
 		f.Add([]byte(s), []byte(simple))
 	}
 	f.Add([]byte("TOP 1 1\r\nRETR 1\r\n"), []byte("a\n.\r\n.\nb\r"))
-	store, _ := doortest.Store(f, clock.NewFake(now), 2<<20)
+	store, _ := doortest.Store(f, f.TempDir(), clock.NewFake(now), 2<<20)
 	srv := New(Config{Hostname: "fuzz", AllowPlaintext: true}, people{store})
 	ctx := context.Background()
 	acct, err := store.Account(ctx, 1)

@@ -30,6 +30,7 @@ type house struct {
 	store *mailbox.Store
 	srv   *Server
 	addr  string
+	dir   string // of the store
 	done  chan error
 }
 
@@ -96,12 +97,13 @@ func (p people) Bearer(context.Context, string, string) (sasl.Identity, error) {
 func newHouse(t testing.TB, change func(*Config), mail ...string) *house {
 	t.Helper()
 	clk := clock.NewFake(now)
-	store, _ := doortest.Store(t, clk, 2<<20)
+	dir := t.TempDir()
+	store, _ := doortest.Store(t, dir, clk, 2<<20)
 	cfg := Config{Hostname: "mx.example.test", Version: "test", AllowPlaintext: true}
 	if change != nil {
 		change(&cfg)
 	}
-	h := &house{t: t, store: store, clock: clk, srv: New(cfg, people{store}), done: make(chan error, 1)}
+	h := &house{t: t, dir: dir, store: store, clock: clk, srv: New(cfg, people{store}), done: make(chan error, 1)}
 	for _, m := range mail {
 		h.deliver(m)
 	}

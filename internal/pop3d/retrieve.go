@@ -25,6 +25,10 @@ func (s *session) send(i, lines int) {
 		s.err("Message was removed by another session")
 		return
 	}
+	if errors.Is(err, mailbox.ErrDamaged) {
+		s.damaged(err)
+		return
+	}
 	if err != nil {
 		s.failed("open a message", err)
 		return
@@ -32,6 +36,10 @@ func (s *session) send(i, lines int) {
 	defer body.Close()
 	st := &stuffer{lines: lines, atStart: true, crlf: true}
 	in, octets, err := s.shown(body)
+	if errors.Is(err, mailbox.ErrDamaged) {
+		s.damaged(err)
+		return
+	}
 	if err != nil {
 		s.failed("read a message", err)
 		return
@@ -45,6 +53,13 @@ func (s *session) send(i, lines int) {
 	}
 	s.line(".")
 	s.sent++
+}
+
+// damaged answers for a message that the disk has lost, and will not have
+// tomorrow (RFC 3206 section 4). err says whose it is.
+func (s *session) damaged(err error) {
+	s.log().Error("a message is damaged", "login", s.login, "err", err)
+	s.err("[SYS/PERM] The message is damaged")
 }
 
 // copy writes a message; false when that went wrong, and the client cannot tell

@@ -54,16 +54,15 @@ func (s *session) entries() iter.Seq[mailbox.Entry] {
 }
 
 // sizeShown is how long a message is as this client may see it; of one that
-// another session removed, what it was.
-func (s *session) sizeShown(e mailbox.Entry) (int64, error) {
+// another session removed, or that is damaged, what it was.
+func (s *session) sizeShown(e mailbox.Entry) (octets int64, err error) {
 	body, err := s.box.Body(s.srv.ctx, e)
-	if errors.Is(err, mailbox.ErrGone) {
+	if err == nil {
+		defer body.Close()
+		_, octets, err = s.shown(body)
+	}
+	if errors.Is(err, mailbox.ErrGone) || errors.Is(err, mailbox.ErrDamaged) {
 		return int64(e.Size), nil
 	}
-	if err != nil {
-		return 0, err
-	}
-	defer body.Close()
-	_, octets, err := s.shown(body)
 	return octets, err
 }

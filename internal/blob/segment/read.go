@@ -22,14 +22,30 @@ type body struct {
 }
 
 // Open opens a body for reading. It answers blob.ErrNotFound, or
-// blob.ErrCorrupt when the record's header is damaged; the body itself is only
-// checked by Verify.
+// blob.ErrCorrupt when the record's header is damaged or the file ends within the
+// body; the bytes of the body itself are only checked by Verify.
 func (s *Store) Open(ref blob.Ref) (blob.Body, error) {
 	f, h, err := s.find(ref)
 	if err != nil {
 		return nil, err
 	}
+	if err := reaches(f, &h); err != nil { // now, not in the middle of what a client is told the length of
+		f.release()
+		return nil, err
+	}
 	return &body{file: f, base: int64(h.at.offset) + headerSize, size: int64(h.bodyLen)}, nil
+}
+
+// reaches is nil when the file does not end before the body does.
+func reaches(f *handle, h *header) error {
+	size, err := f.Size()
+	if err != nil {
+		return fmt.Errorf("segment: %w", err)
+	}
+	if size < int64(h.at.offset)+headerSize+int64(h.bodyLen) {
+		return fmt.Errorf("%w: the file ends within it", blob.ErrCorrupt)
+	}
+	return nil
 }
 
 // find follows ref to its record. The caller releases the handle.

@@ -1,0 +1,38 @@
+package pop3d
+
+import (
+	"fmt"
+	"log/slog"
+	"testing"
+
+	"posthouse/internal/doortest"
+	"posthouse/internal/logtest"
+)
+
+// TestLostBody has a disk that has lost a message in part and another entirely: the
+// client hears that this will not pass, the operator whose messages they are, and
+// the client can remove them.
+func TestLostBody(t *testing.T) {
+	var log logtest.Log
+	h := newHouse(t, func(c *Config) { c.Log = log.Logger() }, simple, "Subject: zwei Grüße\r\n\r\nis lost\r\n", "Subject: drei Grüße\r\n\r\nis lost\r\n")
+	doortest.Lose(t, h.dir, "Subject: zwei")
+	c := h.login()
+	c.talk("C: LIST 2\nS: +OK 2 ~\nC: RETR 2\nS: -ERR [SYS/PERM] ~\nC: TOP 3 0\nS: -ERR [SYS/PERM] ~")
+	if got := c.fetch("RETR 1"); got != simple {
+		t.Errorf("the other is %q", got)
+	}
+	c.talk("C: DELE 2\nS: +OK ~\nC: DELE 3\nS: +OK ~\nC: QUIT\nS: +OK ~")
+	if n := h.count(); n != 1 {
+		t.Errorf("%d messages are left", n)
+	}
+	lines := log.Lines(slog.LevelError)
+	if len(lines) != 2 {
+		t.Fatalf("logged %v", lines)
+	}
+	for i, l := range lines {
+		want := fmt.Sprintf(`~account 1, mailbox "INBOX", UID %d, body 00000001/~`, 2+i)
+		if err, _ := l.Attrs["err"].(string); l.Attrs["login"] != "alice" || !doortest.Glob(want, err) {
+			t.Errorf("logged %v", l)
+		}
+	}
+}
