@@ -16,7 +16,7 @@ const adminBatch = 200
 // Retry has entries tried now that wait for their next attempt, or for a site
 // that could not be reached, and tells how many. One that is being tried is tried
 // again at once if that fails. Held ones stay held, also those that their senders
-// hold.
+// hold. Whatever comes of it, the next regular attempt is when it would have been.
 func (q *Queue) Retry(ctx context.Context, sel Selector) (int, error) {
 	stuck, err := q.again(ctx, sel)
 	if err != nil {
@@ -32,13 +32,12 @@ func (q *Queue) Retry(ctx context.Context, sel Selector) (int, error) {
 		return 0, err
 	}
 	if len(picked) > 0 {
-		// When nothing runs here, the next start finds their time come.
+		// When nothing runs here, the next start finds them ready.
 		err = q.operate(ctx, picked, func(tx kv.Tx, op *operation) error {
-			op.row.state, op.row.next = Ready, q.opt.Clock.Now()
+			op.row.state = Ready
 			return op.write(tx)
 		}, func(e *entry) {
 			if e.state == sWaiting && !e.is(fBusy) {
-				e.due = q.now()
 				q.makeReady(e)
 			}
 		})

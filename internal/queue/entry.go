@@ -82,7 +82,7 @@ type entry struct {
 	dest       *dest
 	prev, next *entry // in its line
 	line       *line  // where it waits; nil: nowhere
-	due        moment // of its next attempt
+	due        moment // of its next regular attempt
 	timer      int32  // place in the heap; -1: none
 	prepend    uint32 // hash of Prepend: only equal ones share a transaction
 	n          uint16
@@ -179,8 +179,19 @@ type job struct {
 	rows    []*row // once they are at hand
 	full    *Message
 	began   moment
-	probe   bool // the one try that a troubled site gets
-	untried bool // it is only that its sender is due to be told
+	probe   bool   // the one try that a troubled site gets
+	regular moment // when it would have come, if somebody asked for it before its time
+	stood   moment // when a probe would have come that somebody asked for; 0: nobody did
+	untried bool   // it is only that its sender is due to be told
+}
+
+// firstDue is when the first of a job's entries is due. Under Queue.mu.
+func (j *job) firstDue() moment {
+	first := j.entries[0].due
+	for _, e := range j.entries {
+		first = min(first, e.due)
+	}
+	return first
 }
 
 // hash32 is a hash of header lines; only equal text has a chance to be sent

@@ -17,11 +17,11 @@ func (q *Queue) lift(ctx context.Context, sel Selector) error {
 			continue // no more
 		}
 		if r := e.line.ready; r != nil {
-			r.site.trouble.until = now
+			r.site.trouble.lift(now)
 			q.wakeSite(r.site, now)
 			continue
 		}
-		e.dest.lookup.trouble.until = now
+		e.dest.lookup.trouble.lift(now)
 		q.ask(e.dest)
 	}
 	return nil

@@ -140,6 +140,9 @@ func (q *Queue) describeOne(e *entry, row *row, history bool) (Entry, bool) {
 	if row.last.Code != 0 {
 		d.Last, d.Judgement, d.Hint = resultOf(&row.last), judgementOf(&row.last), row.last.Class.Verdict(row.last.Code).Hint
 	}
+	if now := q.opt.Clock.Now(); e.state == sReady && d.Next.After(now) {
+		d.Next = now // before its time, as an operator wants
+	}
 	if e.is(fSender) {
 		d.Last = "Held by its sender until its time"
 	}

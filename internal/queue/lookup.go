@@ -165,13 +165,17 @@ func (q *Queue) answered(l *lookup, route *courier.Route, err error, out courier
 			failed = joinJob(failed, e)
 			q.begin(e)
 		}
+		regular := moment(0)
+		if len(failed) > 0 {
+			regular, failed[0].stood = failed[0].firstDue(), l.trouble.stood
+		}
 		if d.lookup = nil; out.Permanent() {
 			d.route = nil
 			break
 		}
 		if now := q.now(); d.count > 0 {
 			d.lookup = l
-			l.trouble.happened(began, now, 0, &out)
+			l.trouble.happened(began, now, regular, 0, &out)
 			q.setAlarm(alarm{at: l.trouble.until, dest: d})
 		}
 		q.remindLine(&l.pending)

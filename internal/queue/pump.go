@@ -203,7 +203,7 @@ func (q *Queue) take(r *ready, now moment) *job {
 			q.assign(e, route)
 			continue
 		}
-		j := &job{msg: e.msg, ready: r, route: route, began: now, probe: r.site.trouble.fails > 0}
+		j := &job{msg: e.msg, ready: r, route: route, began: now, probe: r.site.trouble.fails > 0, stood: r.site.trouble.stood}
 		for ; e != nil && len(j.entries) < courier.MaxRcpts; e = l.first {
 			if e.msg != j.msg || len(j.entries) > 0 && (e.prepend != j.entries[0].prepend || !sameWay(e, j.entries[0])) {
 				break
@@ -211,6 +211,7 @@ func (q *Queue) take(r *ready, now moment) *job {
 			q.begin(e)
 			j.entries = append(j.entries, e)
 		}
+		j.regular = j.firstDue()
 		r.site.busy++
 		r.site.moved = now
 		r.site.trouble.probing = j.probe

@@ -40,6 +40,7 @@ type change struct {
 	verdict verdict
 	at      time.Time
 	next    time.Time // with vRetry and vNotice
+	extra   bool      // it came before its time
 	steps   bool      // the event carries the timings
 	untried bool      // o is what is known of the site: there was no attempt
 	// Set by the transaction that was last run.
@@ -82,7 +83,7 @@ func (q *Queue) judge(r *result) (plain, told *batch) {
 	from, random := r.job.full.Envelope.From.String(), rand.Float64()
 	for i, e := range r.job.entries {
 		c := &change{e: e, row: r.job.rows[i], from: from, o: &r.outs[i], at: now, steps: i == 0, untried: r.job.untried}
-		q.judgeOne(c, r.job.full.Envelope, random)
+		q.judgeOne(c, r.job.full.Envelope, r.job.stood, random)
 		if q.opt.Observer != nil && !c.untried {
 			q.opt.Observer.Attempt(resultName(c.o), c.o.Class, now.Sub(r.job.began.time()))
 		}
@@ -106,8 +107,8 @@ func resultName(o *courier.Outcome) string {
 }
 
 // judgeOne is judge for one entry; random is the same for all of a job, so that
-// they come back together. Under q.mu.
-func (q *Queue) judgeOne(c *change, env *envelope.Envelope, random float64) {
+// they come back together, and so is stood. Under q.mu.
+func (q *Queue) judgeOne(c *change, env *envelope.Envelope, stood moment, random float64) {
 	m, rcpt := c.e.msg, &c.row.rcpt.Rcpt
 	notice, expires := m.notice.time(), m.expires.time()
 	deaf := q.opt.Reporter == nil || c.e.is(fDropping)
@@ -128,7 +129,11 @@ func (q *Queue) judgeOne(c *change, env *envelope.Envelope, random float64) {
 		if !deaf && !m.null && !c.e.is(fNotified) && due && rcpt.Notifies(envelope.NotifyDelay) {
 			c.verdict = vNotice
 		}
-		c.next = q.opt.nextAttempt(int(c.e.attempts)+1, notice, expires, c.at, random)
+		if regular := max(c.e.due, stood).time(); regular.After(c.at) {
+			c.extra, c.next = true, byMarks(regular, notice, expires, c.at)
+		} else {
+			c.next = q.opt.nextAttempt(int(c.e.attempts)+1-c.row.extra, notice, expires, c.at, random)
+		}
 		c.next = inTime(later(c.next, c.at.Add(c.o.Pause)), c.at, env)
 	}
 }
@@ -194,6 +199,9 @@ func (q *Queue) changeTx(tx kv.Tx, b *batch, c *change) error {
 	c.removed = false
 	if !c.untried {
 		r.tried(c.at, c.o)
+		if c.extra {
+			r.extra++
+		}
 		if r.next = c.next; r.state != Held {
 			r.state = Waiting
 		}
@@ -299,10 +307,8 @@ func (q *Queue) applied(b *batch) {
 		switch {
 		case c.state == Held:
 			q.setState(e, sHeld)
-		case c.untried:
-			q.makeReady(e) // it waits for what it waited for
-		case e.is(fAgain):
-			q.wait(e, q.now())
+		case c.untried, e.is(fAgain):
+			q.makeReady(e) // it waits for what it waited for, or goes again
 		default:
 			q.wait(e, e.due)
 		}

@@ -20,13 +20,14 @@ func (o *Options) nextAttempt(attempts int, notice, expires, now time.Time, rand
 	}
 	interval = min(interval, o.MaxRetry)
 	interval += time.Duration(random * jitter * float64(interval))
-	next := now.Add(interval)
+	return later(byMarks(now.Add(interval), notice, expires, now), now.Add(o.FirstRetry))
+}
+
+// byMarks is a time, or the first mark that it would pass.
+func byMarks(next, notice, expires, now time.Time) time.Time {
 	for _, mark := range [...]time.Time{expires, notice} {
 		if mark.After(now) && next.After(mark) {
 			next = mark
-			if soonest := now.Add(o.FirstRetry); next.Before(soonest) {
-				next = soonest
-			}
 		}
 	}
 	return next

@@ -55,6 +55,7 @@ func TestRowsComeBack(t *testing.T) {
 			drop:  rapid.Bool().Draw(t, "drop"), notified: rapid.Bool().Draw(t, "notified"),
 			next: time.Unix(0, rapid.Int64Range(1, 1<<61).Draw(t, "next")),
 		}
+		r.extra = rapid.IntRange(0, 1000).Draw(t, "extra")
 		if rapid.Bool().Draw(t, "rrvs") {
 			r.rcpt.RRVS, r.rcpt.RRVSContinue = time.Unix(rapid.Int64Range(1, 1<<33).Draw(t, "since"), 0).UTC(), rapid.Bool().Draw(t, "continue")
 		}

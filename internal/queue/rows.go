@@ -90,6 +90,7 @@ type row struct {
 	last      courier.Outcome // Code, Enhanced, Text, Remote, Host and the verdict only
 	history   []Attempt
 	uncertain int    // tries after which nobody knows whether the message was taken
+	extra     int    // of the attempts: those that came before their time, as somebody asked for them
 	via       string // a URL: where an operator sends it; "" is by its domain
 }
 
@@ -142,6 +143,9 @@ func (r *row) encode() []byte {
 	if !r.rcpt.RRVS.IsZero() {
 		b = appendField(b, fieldRRVS, r.appendRRVS(nil))
 	}
+	if r.extra > 0 {
+		b = appendField(b, fieldExtra, rowcodec.AppendUvarint(nil, uint64(r.extra)))
+	}
 	if r.via != "" {
 		b = appendField(b, fieldVia, []byte(r.via))
 	}
@@ -154,6 +158,7 @@ const (
 	fieldVerdicts = 'v'
 	fieldRRVS     = 'r'
 	fieldVia      = '>'
+	fieldExtra    = 'x'
 )
 
 func appendField(b []byte, field byte, value []byte) []byte {
@@ -171,6 +176,9 @@ func (r *row) readFields(d *rowcodec.Reader) {
 			r.readRRVS([]byte(value))
 		case fieldVia:
 			r.via = value
+		case fieldExtra:
+			x := rowcodec.NewReader([]byte(value))
+			r.extra = int(x.Uvarint())
 		}
 	}
 }

@@ -81,7 +81,7 @@ func (q *Queue) add(f *fresh) {
 		switch {
 		case r.state == Held:
 			q.setState(e, sHeld)
-		case e.due > now:
+		case e.due > now && r.state != Ready:
 			q.wait(e, e.due)
 		default:
 			q.makeReady(e)

@@ -86,7 +86,7 @@ func (q *Queue) learn(j *job, outs []courier.Outcome, busy int) {
 		s.trouble = trouble{}
 		s.window.cut(j.began, now, resultOf(o))
 	case sigStop, sigDead:
-		s.trouble.happened(j.began, now, pause, o)
+		s.trouble.happened(j.began, now, j.regular, pause, o)
 		s.window.shut(now, resultOf(o))
 		q.remindAll(s)
 	}

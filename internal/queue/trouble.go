@@ -16,6 +16,7 @@ type trouble struct {
 	until   moment
 	probing bool // one is being tried
 	since   moment
+	stood   moment // until, before somebody asked for a try; 0: nobody did
 	last    courier.Outcome
 }
 
@@ -30,17 +31,33 @@ func troubleWait(fails int) time.Duration {
 	return min(firstTrouble<<min(fails-1, 10), maxTrouble)
 }
 
+// lift has one tried at once.
+func (t *trouble) lift(now moment) {
+	t.stood, t.until = max(t.stood, t.until), now
+}
+
 // happened notes another failure, that of an attempt that began then. Attempts
-// that fail together are one failure.
-func (t *trouble) happened(began, now moment, wait time.Duration, o *courier.Outcome) {
+// that fail together are one failure. One that somebody asked for, before its
+// regular time, makes the waits no longer.
+func (t *trouble) happened(began, now, regular moment, wait time.Duration, o *courier.Outcome) {
 	t.last = courier.Outcome{Code: o.Code, Enhanced: o.Enhanced, Text: cut(o.Text, maxResult), Remote: o.Remote, Host: o.Host}
 	if t.fails > 0 && began < t.since {
 		return
 	}
-	if t.fails++; wait == 0 {
-		wait = troubleWait(t.fails)
+	stood := t.stood
+	t.since, t.stood = now, 0
+	switch {
+	case wait > 0:
+		t.fails++
+		t.until = now.add(wait)
+	case t.fails > 0 && stood > now:
+		t.until = stood
+	case t.fails > 0 && regular > now:
+		t.until = min(regular, now.add(troubleWait(t.fails)))
+	default:
+		t.fails++
+		t.until = now.add(troubleWait(t.fails))
 	}
-	t.since, t.until = now, now.add(wait)
 }
 
 // blocked reports whether nothing goes to the site now. Under q.mu.

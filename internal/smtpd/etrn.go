@@ -46,7 +46,7 @@ func (s *session) cmdETRN(arg string) {
 		s.reply(459, enhanced(4, 7, 1), "Node "+node+" not allowed: its queue is run by its own schedule")
 		return
 	}
-	if !s.srv.etrnDue(node, below) {
+	if !s.srv.etrnDue(node) {
 		s.reply(250, enhanced(2, 0, 0), "Queuing for node "+node+" started")
 		return
 	}
@@ -78,11 +78,8 @@ func (s *session) etrnListed(node string) bool {
 const maxETRN = 100
 
 // etrnDue reports whether a node's queue is to be started: it has not been just
-// now.
-func (s *Server) etrnDue(node string, below bool) bool {
-	if below {
-		node = "@" + node
-	}
+// now, with the domains below it or without.
+func (s *Server) etrnDue(node string) bool {
 	now := s.cfg.Load().Clock.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
