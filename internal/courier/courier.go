@@ -107,7 +107,7 @@ type Transfer struct {
 	Skip       int64
 	Size       int64
 	EightBit   bool   // content has bytes above 127
-	UTF8       bool   // addresses or header need SMTPUTF8 (RFC 6531)
+	UTF8       bool   // the header needs SMTPUTF8 (RFC 6531)
 	BareLines  bool   // content has CR or LF outside CRLF, or NUL
 	Binary     bool   // came with BODY=BINARYMIME (RFC 3030)
 	Ret        string // RET of RFC 3461

@@ -304,6 +304,8 @@ func TestInternationalMail(t *testing.T) {
 	if m := p.received()[1]; !strings.HasPrefix(m.from, "<a@xn--exmple-cua.test>") {
 		t.Errorf("from %q", m.from)
 	}
+	// So is what the recipient's own line before the message needs.
+	wantCodes(t, transfer(t, c, &Transfer{Rcpts: rcpts("a@example.net"), Prepend: "Delivered-To: ü@example.test\r\n"}, hello), 550)
 	q := newPeer(t, "127.0.0.1:0", "PIPELINING", "SMTPUTF8").start()
 	wantCodes(t, send(t, newCourier(t, q), hello, "bü@example.net"), 250)
 	if m := q.received()[0]; !strings.Contains(m.from, "SMTPUTF8") || m.rcpts[0] != "<bü@example.net>" {

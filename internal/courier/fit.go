@@ -72,7 +72,8 @@ func (x *transaction) fit() bool {
 		return false
 	}
 	has := ext.Has("SMTPUTF8")
-	x.utf8 = t.UTF8 || !pathIsASCII(t.From)
+	// What the sender said of the message does not count, but what it needs.
+	x.utf8 = t.UTF8 || !pathIsASCII(t.From) || !isASCII(t.Prepend)
 	if x.utf8 && !has { // RFC 6531 section 3.5
 		x.decideAll(x.s.outcome(550, status.Enhanced{Class: 5, Subject: 6, Detail: 7},
 			"The message has internationalised addresses or header, which the server does not take"))
@@ -140,22 +141,9 @@ func (x *transaction) wantsBDAT() (bool, error) {
 	return string(end) != "\r\n", err
 }
 
-// pathOf is an address as it goes over the wire: with A-labels where they save
-// from needing SMTPUTF8 (RFC 6531 section 3.2).
-func pathOf(a smtp.Address) string {
-	if !a.IsASCII() && (smtp.Address{Local: a.Local}).IsASCII() {
-		if domain, err := smtp.ToASCII(a.Domain); err == nil {
-			a.Domain = domain
-		}
-	}
-	return a.Path()
-}
+// pathIsASCII reports whether an address goes over the wire without SMTPUTF8.
+func pathIsASCII(a smtp.Address) bool { return a.WithALabels().IsASCII() }
 
-func pathIsASCII(a smtp.Address) bool {
-	for _, b := range []byte(pathOf(a)) {
-		if b >= 0x80 {
-			return false
-		}
-	}
-	return true
+func isASCII(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r >= 0x80 }) < 0
 }

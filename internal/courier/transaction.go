@@ -84,7 +84,7 @@ func (x *transaction) ours(err error) Outcome {
 // mail appends the MAIL command.
 func (x *transaction) mail(b []byte) []byte {
 	b = append(b, "MAIL FROM:"...)
-	b = append(b, pathOf(x.t.From)...)
+	b = append(b, x.t.From.WithALabels().Path()...)
 	b = x.mailParams(b)
 	return append(b, "\r\n"...)
 }
@@ -93,7 +93,7 @@ func (x *transaction) mail(b []byte) []byte {
 func (x *transaction) rcpt(b []byte, i int) []byte {
 	r := &x.t.Rcpts[i]
 	b = append(b, "RCPT TO:"...)
-	b = append(b, pathOf(r.To)...)
+	b = append(b, r.To.WithALabels().Path()...)
 	b = x.rcptParams(b, r)
 	return append(b, "\r\n"...)
 }

@@ -99,7 +99,7 @@ func (f *filing) queueMessage() {
 		Skip:      int64(f.skip),
 		Size:      s.Size - int64(f.skip),
 		EightBit:  s.EightBit,
-		UTF8:      f.env.UTF8 || s.UTF8Header,
+		UTF8:      s.UTF8Header,
 		BareLines: s.BareLines || s.NUL,
 		MessageID: s.Envelope.MessageID,
 	}

@@ -56,10 +56,15 @@ func (t *Transfer) begin(end int) error {
 // section 4.4). Return-Path is for final delivery only; the courier skips it.
 func (t *Transfer) trace() []byte {
 	var b strings.Builder
+	goesOn := len(t.route.remotes) > 0
 	if len(t.route.locals) > 0 {
-		fmt.Fprintf(&b, "Return-Path: <%s>\r\n", t.env.From)
+		from := t.env.From
+		if goesOn {
+			from = from.WithALabels()
+		}
+		fmt.Fprintf(&b, "Return-Path: %s\r\n", from.Path())
 		t.skip = b.Len()
 	}
-	b.WriteString(receivedField(t.env, t.in.opt.Hostname))
+	b.WriteString(receivedField(t.env, t.in.opt.Hostname, goesOn))
 	return []byte(b.String())
 }

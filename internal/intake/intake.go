@@ -316,7 +316,7 @@ func (r *route) addRemote(seen map[string]bool, rcpt int, final envelope.Rcpt, t
 		to.RRVS, to.RRVSContinue = time.Time{}, false
 		// Mail that an alias sends out of the house carries the alias, so that
 		// it is known again if it comes back.
-		to.Prepend = deliveredTo + " " + t.Via.String() + "\r\n"
+		to.Prepend = deliveredTo + " " + t.Via.WithALabels().String() + "\r\n"
 	}
 	r.remotes = append(r.remotes, &to)
 }

@@ -37,7 +37,7 @@ func TestReceived(t *testing.T) {
 		"by mx.house.test (Posthouse) id ID\r\n\tfor <alice@example.test>": {Rcpts: one},
 	} {
 		env.ID, env.Received = id.ID("ID"), noon
-		if got, want := receivedField(&env, "mx.house.test"), "Received: "+want+";\r\n\tSun, 01 Mar 2026 12:00:00 +0000\r\n"; got != want {
+		if got, want := receivedField(&env, "mx.house.test", false), "Received: "+want+";\r\n\tSun, 01 Mar 2026 12:00:00 +0000\r\n"; got != want {
 			t.Errorf("got\n%q, want\n%q", got, want)
 		}
 	}

@@ -27,6 +27,7 @@ func (in *Intake) Report(ctx context.Context, d *report.DSN, alsoTx func(kv.Tx) 
 // reportFiling writes a report as a message with the null reverse-path. A report
 // of a failure whose addressee is not here any more is for the postmaster.
 func (in *Intake) reportFiling(ctx context.Context, d *report.DSN) (*filing, error) {
+	d.To = d.To.WithALabels()
 	t, err := in.Begin(ctx, reportEnvelope(d))
 	if err != nil {
 		return nil, err

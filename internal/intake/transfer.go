@@ -80,8 +80,9 @@ func (in *Intake) Begin(ctx context.Context, env *envelope.Envelope) (*Transfer,
 // line of the header (RFC 5322 section 2.1.1), in bytes.
 const maxSolicitTrace = 900
 
-// receivedField is the Received field for a message (RFC 5321 section 4.4).
-func receivedField(env *envelope.Envelope, hostname string) string {
+// receivedField is the Received field for a message (RFC 5321 section 4.4). One that
+// goes on must not need SMTPUTF8 for it alone (RFC 6531 section 3.7.3).
+func receivedField(env *envelope.Envelope, hostname string, goesOn bool) string {
 	var b strings.Builder
 	b.WriteString("Received:")
 	o := &env.Origin
@@ -112,7 +113,13 @@ func receivedField(env *envelope.Envelope, hostname string) string {
 	}
 	if len(env.Rcpts) == 1 {
 		// More recipients would be told of each other (RFC 5321 section 7.6).
-		fmt.Fprintf(&b, "\r\n\tfor <%s>", env.Rcpts[0].To)
+		to := env.Rcpts[0].To
+		if goesOn {
+			to = to.WithALabels()
+		}
+		if !goesOn || to.IsASCII() {
+			b.WriteString("\r\n\tfor " + to.Path())
+		}
 	}
 	b.WriteString(";\r\n\t" + env.Received.Format("Mon, 02 Jan 2006 15:04:05 -0700") + "\r\n")
 	return b.String()

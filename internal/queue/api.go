@@ -26,7 +26,7 @@ type Message struct {
 	Size      int64 // of what is relayed, without Prepend
 	Rcpts     []Rcpt
 	EightBit  bool // needs 8BITMIME
-	UTF8      bool // needs SMTPUTF8 (addresses or header)
+	UTF8      bool // the header needs SMTPUTF8
 	BareLines bool // has CR or LF outside CRLF, or NUL
 	MessageID string
 }

@@ -180,7 +180,7 @@ func (b *rebuilder) refile(ctx context.Context, r segment.Record, meta *record.M
 func (b *rebuilder) queued(r segment.Record, meta *record.Meta, sum *message.Summary) *queue.Message {
 	m := &queue.Message{
 		Envelope: meta.Envelope, Body: r.Ref, Skip: int64(meta.Skip), Size: sum.Size - int64(meta.Skip),
-		EightBit: sum.EightBit, UTF8: meta.Envelope.UTF8 || sum.UTF8Header, BareLines: sum.BareLines || sum.NUL,
+		EightBit: sum.EightBit, UTF8: sum.UTF8Header, BareLines: sum.BareLines || sum.NUL,
 		MessageID: sum.Envelope.MessageID,
 	}
 	for _, q := range meta.Queued {

@@ -90,6 +90,17 @@ func (a Address) Key() string {
 // IsASCII reports whether the address can be used without SMTPUTF8.
 func (a Address) IsASCII() bool { return isASCII(a.Local) && isASCII(a.Domain) }
 
+// WithALabels is the address with its domain as A-labels where that saves from
+// needing SMTPUTF8 (RFC 6531 section 3.2); any other stays as it is.
+func (a Address) WithALabels() Address {
+	if isASCII(a.Local) && !isASCII(a.Domain) {
+		if domain, err := ToASCII(a.Domain); err == nil {
+			a.Domain = domain
+		}
+	}
+	return a
+}
+
 // MarshalText is String, so that addresses in JSON read "a@b".
 func (a Address) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
