@@ -37,6 +37,7 @@ type conn struct {
 	sent      int               // messages over this connection
 	domains   map[string]bool   // of recipients named, where they are limited
 	reset     bool              // a transaction is open: RSET must come before the next
+	over      bool              // what comes next is the rest of a reply: nothing more is to be asked
 	steps     []journal.Step    // of the connecting, for the first message
 	idleSince time.Time
 	quitWait  time.Duration

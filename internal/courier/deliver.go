@@ -251,10 +251,7 @@ func (d *delivery) use(ctx context.Context, s *conn, reused bool) (alive, fresh 
 			return false, d.lost(x, reused && first)
 		}
 		d.fill(x)
-		left = append(later, x.rest...)
-		if len(x.accepted) > 0 {
-			left = append(left, x.again...)
-		}
+		left = append(append(later, x.rest...), x.again...)
 		if x.most > 0 {
 			d.most = x.most
 		}

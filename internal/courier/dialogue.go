@@ -1,6 +1,8 @@
 package courier
 
 import (
+	"errors"
+
 	"posthouse/internal/classify"
 	"posthouse/internal/smtp"
 	"posthouse/internal/status"
@@ -40,6 +42,10 @@ func (x *transaction) write(b []byte) bool {
 func (x *transaction) read(stage classify.Stage) (smtp.Reply, bool) {
 	x.s.stage = stage
 	reply, err := smtp.ReadReply(x.s.w)
+	if stage == classify.StageEndOfData && errors.Is(err, smtp.ErrReplyTooLong) {
+		// The code is there, and without it the message would be sent again and again.
+		x.s.over, err = true, nil
+	}
 	switch {
 	case err != nil:
 		x.lost(err)

@@ -114,6 +114,8 @@ func expect(stage classify.Stage, f flaw, chunked bool) expected {
 		// After DATA the first answer is the one. To BDAT it may be one too many, and
 		// is not believed.
 		return expected{sent: !chunked, uncertain: chunked}
+	case f == endless && stage == classify.StageEndOfData:
+		return expected{sent: true} // its first line says it
 	}
 	return expected{uncertain: stage == classify.StageEndOfData}
 }

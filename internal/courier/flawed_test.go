@@ -179,7 +179,7 @@ func (s *flawedSession) say(stage classify.Stage, answer string) (ok, good bool)
 		}
 		for {
 			if _, err := io.WriteString(s.out, piece); err != nil {
-				return false, false
+				return false, f == endless // the code was there
 			}
 		}
 	case stall:

@@ -232,7 +232,7 @@ func (x *transaction) split() bool {
 // spent reports whether a session may carry no more mail.
 func (c *conn) spent() bool {
 	l := parseLimits(c.ext["LIMITS"])
-	return l.mails > 0 && c.sent >= l.mails
+	return c.over || l.mails > 0 && c.sent >= l.mails
 }
 
 // full reports whether a session may carry no more mail of others: it is spent, or

@@ -249,7 +249,7 @@ func (x *transaction) finish() {
 	if !ok {
 		return
 	}
-	if x.chunked && reply.Positive() && !x.inStep() {
+	if x.chunked && reply.Positive() && !x.s.over && !x.inStep() {
 		// It may be the answer to an earlier command, and what follows the one to
 		// the message. (After DATA the 354 shows that it is not.)
 		return

@@ -29,6 +29,7 @@ func TestOutcomeHasVerdict(t *testing.T) {
 		{"MAIL", "550 5.7.1 Greylisted, come again", classify.StageMail, classify.Greylisted, classify.Retry, 0},
 		{"RCPT", "550 5.1.1 No such user", classify.StageRcpt, classify.BadMailbox, classify.Suppress, 0},
 		{"RCPT", "421 4.7.0 [TSS04] temporarily deferred", classify.StageRcpt, classify.RateLimited, classify.StopSite, 2 * time.Hour},
+		{"DATA", "554 5.5.1 no valid recipients", classify.StageData, classify.Protocol, classify.Bounce, 0},
 		{"DATA", "554 5.7.1 Access denied", classify.StageData, classify.PolicyRefused, classify.Bounce, 0},
 	} {
 		for _, ext := range [][]string{nil, {"PIPELINING"}} {
@@ -220,6 +221,32 @@ func TestTooManyRecipientsAtData(t *testing.T) {
 	wantCodes(t, outs, 250, 250, 250, 250)
 	if len(p.received()) != 2 || p.connections() != 1 {
 		t.Errorf("%d messages over %d connections", len(p.received()), p.connections())
+	}
+}
+
+// Of an answer that is too long to read the code counts, or the message would come
+// again and again; the connection is of no more use. Two codes are no answer.
+func TestEndlessAnswer(t *testing.T) {
+	for reply, want := range map[string]int{
+		"250 2.0.0 " + strings.Repeat("y", 70_000):             250,
+		strings.Repeat("250-taken\r\n", 3000) + "250 taken":    250,
+		"554 5.7.1 spam " + strings.Repeat("y", 70_000):        554,
+		strings.Repeat("451-4.3.0 later\r\n", 3000) + "451 no": 451,
+		"250-2.0.0 ok\r\n550 no":                               0,
+		strings.Repeat("y", 70_000):                            0,
+	} {
+		for _, text := range []string{hello, unended} {
+			p := newPeer(t, "127.0.0.1:0", "PIPELINING", "CHUNKING")
+			p.onData = func(int) string { return reply }
+			p.start()
+			c := newCourier(t, p)
+			for n := range 2 {
+				o := send(t, c, text, "a@example.net")[0]
+				if o.Uncertain != (want == 0) || want != 0 && (o.Code != want || !o.Remote) || p.connections() != n+1 {
+					t.Errorf("%.20q: %d %.100s over %d connections", reply, o.Code, o.Text, p.connections())
+				}
+			}
+		}
 	}
 }
 

@@ -21,6 +21,10 @@ const (
 // ErrReply means that what came is not an SMTP reply.
 var ErrReply = errors.New("smtp: not an SMTP reply")
 
+// ErrReplyTooLong means that a reply has more text than ReadReply takes. What follows
+// on the connection may be the rest of it.
+var ErrReplyTooLong = fmt.Errorf("%w: too long", ErrReply)
+
 // Reply is a server's answer (RFC 5321 section 4.2).
 type Reply struct {
 	Code     int             // 200..599
@@ -80,17 +84,17 @@ func (r Reply) Append(b []byte) []byte {
 }
 
 // ReadReply reads one reply, of many lines perhaps, within the bounds above.
-// Errors are those of the connection, or wrap ErrReply.
+// Errors are those of the connection, or wrap ErrReply. With ErrReplyTooLong comes
+// the reply as far as it was read, its code included (RFC 5321 section 4.2.1: the
+// text need not be looked at).
 func ReadReply(c *wire.Conn) (Reply, error) {
 	var r Reply
 	size := 0
 	for n := 0; n < maxReplyLines; n++ {
 		line, err := c.ReadLine(maxReplyLine)
-		if err != nil {
+		tooLong := errors.Is(err, wire.ErrLineTooLong) || errors.Is(err, wire.ErrFlood)
+		if err != nil && !tooLong {
 			return Reply{}, err
-		}
-		if size += len(line); size > maxReplySize {
-			return Reply{}, fmt.Errorf("%w: too large", ErrReply)
 		}
 		code, text, last, err := parseReplyLine(line)
 		if err != nil {
@@ -99,13 +103,20 @@ func ReadReply(c *wire.Conn) (Reply, error) {
 		if n > 0 && code != r.Code {
 			return Reply{}, fmt.Errorf("%w: codes %d and %d in one", ErrReply, r.Code, code)
 		}
+		if size += len(line); tooLong || size > maxReplySize {
+			if n == 0 {
+				r.Code = code
+				r.add(text)
+			}
+			return r, ErrReplyTooLong
+		}
 		r.Code = code
 		r.add(text)
 		if last {
 			return r, nil
 		}
 	}
-	return Reply{}, fmt.Errorf("%w: too many lines", ErrReply)
+	return r, ErrReplyTooLong
 }
 
 // ParseReply reads a reply from a text of one or more lines. Errors wrap ErrReply.

@@ -45,11 +45,18 @@ func TestReadReply(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"hello\r\n", "25 OK\r\n", "250OK\r\n", "999 x\r\n", "\r\n", "250-a\r\n251 b\r\n",
-		strings.Repeat("250-x\r\n", 300), strings.Repeat("250-"+strings.Repeat("y", 4000)+"\r\n", 20),
+		"hello\r\n", "25 OK\r\n", "250OK\r\n", "999 x\r\n", "\r\n", "250-a\r\n251 b\r\n", strings.Repeat("y", 70_000) + "\r\n",
 	} {
-		if got, err := read(t, text); !errors.Is(err, ErrReply) {
+		if got, err := read(t, text); !errors.Is(err, ErrReply) || errors.Is(err, ErrReplyTooLong) {
 			t.Errorf("%.30q: %+v, %v; want ErrReply", text, got, err)
+		}
+	}
+	for _, text := range []string{
+		strings.Repeat("250-2.0.0 x\r\n", 300), strings.Repeat("250-2.0.0 "+strings.Repeat("y", 4000)+"\r\n", 20),
+		"250 2.0.0 " + strings.Repeat("y", 70_000) + "\r\n", "250-2.0.0 x\r\n250 " + strings.Repeat("y", wire.MaxDrain+10_000),
+	} {
+		if got, err := read(t, text); !errors.Is(err, ErrReplyTooLong) || got.Code != 250 || got.Enhanced.Class != 2 || len(got.Text()) > maxReplySize {
+			t.Errorf("%.30q: %+v, %v; want ErrReplyTooLong", text, got, err)
 		}
 	}
 	if _, err := read(t, "250-a\r\n"); !errors.Is(err, io.EOF) {

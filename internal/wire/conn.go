@@ -129,7 +129,8 @@ func (w deadlineWriter) Write(p []byte) (int, error) {
 
 // ReadLine reads a line of at most max bytes, its end not counted, and returns
 // it without its CRLF or LF. The slice is valid until the next read. A final
-// line without an end is an error.
+// line without an end is an error. With ErrLineTooLong and ErrFlood comes the
+// beginning of the line, of max bytes.
 func (c *Conn) ReadLine(max int) ([]byte, error) {
 	line, err := c.in.ReadSlice('\n')
 	if err == nil {
@@ -158,7 +159,7 @@ func (c *Conn) readLongLine(line []byte, max int) ([]byte, error) {
 		}
 		cr = bytes.HasSuffix(more, crlf[:1])
 	}
-	return nil, ErrFlood
+	return line[:min(max, len(line))], ErrFlood
 }
 
 var crlf = []byte("\r\n")
@@ -170,7 +171,7 @@ func (c *Conn) whole(line []byte, max int, bare bool) ([]byte, error) {
 	}
 	line = trimEnd(line)
 	if len(line) > max {
-		return nil, ErrLineTooLong
+		return line[:max], ErrLineTooLong
 	}
 	return line, nil
 }
