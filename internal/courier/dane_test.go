@@ -173,7 +173,7 @@ func TestAliasLoop(t *testing.T) {
 	s.dns.Change(func(r *nettest.Records) {
 		r.CNAME[stsHost], r.CNAME["pool.example.net"] = "pool.example.net", stsHost
 	})
-	if _, err := s.courier().Resolve(t.Context(), "example.net"); status.Of(err).Code != 451 || status.Of(err).Enhanced.String() != "4.4.3" {
+	if _, err := s.courier().Resolve(t.Context(), "example.net"); status.Of(err).Code != 451 || status.Of(err).Enhanced.String() != "4.4.4" {
 		t.Errorf("no other host: %v", err)
 	}
 }

@@ -79,13 +79,17 @@ func TestNameServiceFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := asking(t, serveDNS(t, fn), 100*time.Millisecond).Resolve(t.Context(), "example.net")
+			patience, want, text := 100*time.Millisecond, "4.4.3", "did not answer for example.net"
+			if name == "loop" { // this is answered
+				patience, want, text = time.Minute, "4.4.4", "in a circle (CNAME)"
+			}
+			_, err := asking(t, serveDNS(t, fn), patience).Resolve(t.Context(), "example.net")
 			var e *status.Error
 			if !errors.As(err, &e) {
 				t.Fatalf("no outcome: %v", err)
 			}
 			o := FromError(err)
-			if !o.Temporary() || o.Class != classify.Routing || o.Status().String() != "4.4.3" || o.Text == "" {
+			if !o.Temporary() || o.Class != classify.Routing || o.Status().String() != want || !strings.Contains(o.Text, text) {
 				t.Errorf("%d %s %s %+v", o.Code, o.Enhanced, o.Text, o.Verdict)
 			}
 		})

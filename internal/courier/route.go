@@ -248,6 +248,9 @@ func errLoop(domain string) error {
 }
 
 func errLookup(err error, domain string) error {
+	if errors.Is(err, dns.ErrAliases) {
+		return status.Wrap(err, 451, 4, 4, "The name service sends in a circle (CNAME) who looks for the mail hosts of "+domain)
+	}
 	return status.Wrap(err, 451, 4, 3, "Name service did not answer for "+domain)
 }
 

@@ -117,7 +117,7 @@ func follow(answer []dns.RR, q question) (owner string, ttl time.Duration, err e
 			return "", 0, fmt.Errorf("%w: %s: alias of a malformed name", ErrTemporary, q.name)
 		}
 	}
-	return "", 0, fmt.Errorf("%w: %s: aliases without end", ErrTemporary, q.name)
+	return "", 0, fmt.Errorf("%w: %s", ErrAliases, q.name)
 }
 
 func sameName(wire, canonical string) bool {

@@ -115,7 +115,7 @@ func (c *Client) chase(ctx context.Context, q question) (result, error) {
 	r, err := c.ask(ctx, q)
 	for n := 1; err == nil && r.open; n++ {
 		if n == maxChain {
-			return result{}, fmt.Errorf("%w: %s: aliases without end", ErrTemporary, q.name)
+			return result{}, fmt.Errorf("%w: %s", ErrAliases, q.name)
 		}
 		so := r.ans
 		if r, err = c.ask(ctx, question{so.CNAME, q.qtype}); r.ans.CNAME == "" {

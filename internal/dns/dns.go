@@ -6,6 +6,7 @@ package dns
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 )
@@ -16,6 +17,11 @@ var ErrNotFound = errors.New("dns: no such record")
 
 // ErrTemporary means that no answer could be had (SERVFAIL, timeout, refused).
 var ErrTemporary = errors.New("dns: temporary failure")
+
+// ErrAliases means that a name is an alias (CNAME) of an alias of an alias and so
+// on, in a circle as a rule. It is an ErrTemporary: the answer is there, but somebody
+// has to correct it.
+var ErrAliases = fmt.Errorf("%w: aliases without end", ErrTemporary)
 
 // Answer is what is common to all answers.
 type Answer struct {

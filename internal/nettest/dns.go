@@ -91,7 +91,7 @@ func (d *DNS) find(rtype, name string) (owner string, chain []string, ans dns.An
 			return owner, chain, ans, nil
 		}
 		if len(chain) == maxAliases {
-			return "", nil, dns.Answer{}, fmt.Errorf("%w: %s: aliases without end", dns.ErrTemporary, name)
+			return "", nil, dns.Answer{}, fmt.Errorf("%w: %s", dns.ErrAliases, name)
 		}
 		chain = append(chain, owner)
 		owner = target
