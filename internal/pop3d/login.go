@@ -86,7 +86,7 @@ func (s *session) cmdLang(arg string) {
 func (s *session) cmdUser(arg string) {
 	switch {
 	case !s.mayLogin():
-		s.err("[AUTH] Logins need TLS")
+		s.err("Logins need TLS")
 	case arg == "", !utf8.ValidString(arg): // RFC 6856 section 2.2
 		s.mistake("USER needs a name, in UTF-8")
 	default:
@@ -120,7 +120,7 @@ func (s *session) cmdAuth(arg string) {
 		return
 	}
 	if !s.mayLogin() {
-		s.err("[AUTH] Logins need TLS")
+		s.err("Logins need TLS")
 		return
 	}
 	var initial []byte
@@ -134,7 +134,7 @@ func (s *session) cmdAuth(arg string) {
 	auth := s.authenticator()
 	ex, err := s.srv.cfg.SASL.Begin(s.srv.ctx, mech, auth, s.conn.TLS())
 	if err != nil {
-		s.err("[AUTH] No such mechanism here")
+		s.err("No such mechanism here")
 		return
 	}
 	var gone error // why there is no more input
@@ -164,7 +164,8 @@ func (s *session) authenticator() *sasl.Named {
 	return &sasl.Named{Authenticator: s.srv.backend.Authenticator(s.remote, s.door)}
 }
 
-// loggedIn ends a login. Response codes: RFC 2449 section 8, RFC 3206.
+// loggedIn ends a login. Response codes: RFC 2449 section 8, RFC 3206. [AUTH] speaks
+// of the user's name and password alone: a client asks for new ones then.
 func (s *session) loggedIn(auth *sasl.Named, mech string, who sasl.Identity, err error) {
 	if err != nil {
 		auth.LogFailure(s.log(), mech, err)

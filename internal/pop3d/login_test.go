@@ -85,8 +85,8 @@ func TestAuth(t *testing.T) {
 		"empty initial": "C: AUTH PLAIN =\nS: -ERR Malformed response",
 		"not base64":    "C: AUTH PLAIN\nS: + \nC: !\nS: -ERR Malformed response",
 		"bad initial":   "C: AUTH PLAIN !\nS: -ERR The initial response is not base64",
-		"unknown":       "C: AUTH CRAM-MD5\nS: -ERR [AUTH] No such mechanism here",
-		"not bound":     "C: AUTH SCRAM-SHA-256-PLUS\nS: -ERR [AUTH] No such mechanism here",
+		"unknown":       "C: AUTH CRAM-MD5\nS: -ERR No such mechanism here",
+		"not bound":     "C: AUTH SCRAM-SHA-256-PLUS\nS: -ERR No such mechanism here",
 		"somebody else": "C: AUTH PLAIN " + b64("bob\x00alice\x00"+password) + "\nS: -ERR [AUTH] ~",
 		"list":          "C: AUTH\nS: +OK ~\nS: SCRAM-SHA-256\nS: SCRAM-SHA-1\nS: PLAIN\nS: LOGIN\nS: .",
 	} {
@@ -151,9 +151,9 @@ func TestCapa(t *testing.T) {
 	}
 	c.talk(`
 		C: USER alice
-		S: -ERR [AUTH] Logins need TLS
+		S: -ERR Logins need TLS
 		C: AUTH PLAIN ` + b64("\x00alice\x00"+password) + `
-		S: -ERR [AUTH] Logins need TLS
+		S: -ERR Logins need TLS
 		C: STLS now
 		S: -ERR ~
 		C: STLS
