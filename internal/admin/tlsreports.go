@@ -90,7 +90,7 @@ func tlsReportsIn(ctx context.Context, m *mailbox.Account, name string) ([]TLSRe
 		}
 	}
 	var entries []mailbox.Entry
-	err = box.Summaries(ctx, latest, func(e mailbox.Entry, sum *message.Summary) bool {
+	err = box.Summaries(ctx, message.KeptWhole, latest, func(e mailbox.Entry, sum *message.Summary) bool {
 		if isTLSReport(&sum.Root, 0) {
 			entries = append(entries, e)
 		}

@@ -11,13 +11,9 @@ import (
 // AppendEnvelope writes the ENVELOPE of RFC 9051 section 7.5.2.
 func AppendEnvelope(b []byte, e *message.Envelope, utf8OK bool) []byte {
 	b = append(b, '(')
-	b = AppendNString(b, e.Date, utf8OK)
+	b = appendField(b, e.Date, e.HasDate, utf8OK)
 	b = append(b, ' ')
-	if e.HasSubject || e.Subject != "" {
-		b = AppendString(b, e.Subject, utf8OK)
-	} else {
-		b = append(b, "NIL"...)
-	}
+	b = appendField(b, e.Subject, e.HasSubject, utf8OK)
 	// An absent or empty Sender or Reply-To is the From field's.
 	sender, reply := e.Sender, e.ReplyTo
 	if len(sender) == 0 {
@@ -31,10 +27,18 @@ func AppendEnvelope(b []byte, e *message.Envelope, utf8OK bool) []byte {
 		b = appendAddresses(b, list, utf8OK)
 	}
 	b = append(b, ' ')
-	b = AppendNString(b, e.InReplyTo, utf8OK)
+	b = appendField(b, e.InReplyTo, e.HasInReplyTo, utf8OK)
 	b = append(b, ' ')
-	b = AppendNString(b, e.MessageID, utf8OK)
+	b = appendField(b, e.MessageID, e.HasMessageID, utf8OK)
 	return append(b, ')')
+}
+
+// appendField writes NIL for an absent field, and "" for an empty one.
+func appendField(b []byte, text string, present, utf8OK bool) []byte {
+	if present || text != "" {
+		return AppendString(b, text, utf8OK)
+	}
+	return append(b, "NIL"...)
 }
 
 func appendAddresses(b []byte, list []message.Address, utf8OK bool) []byte {

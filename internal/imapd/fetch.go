@@ -22,12 +22,13 @@ type fetcher struct {
 	items []imap.FetchItem
 	since uint64 // CHANGEDSINCE, 0 for none
 
-	summary, body bool // what it takes to answer the items
-	seen          bool // some item sets \Seen
-	gone          bool // a message was expunged meanwhile
-	damaged       bool // a message cannot be read
-	unknownCTE    bool // BINARY of an encoding nobody knows
-	first         bool // nothing stands in the response's parentheses yet
+	summary, body bool         // what it takes to answer the items
+	need          message.Kept // of the summary
+	seen          bool         // some item sets \Seen
+	gone          bool         // a message was expunged meanwhile
+	damaged       bool         // a message cannot be read
+	unknownCTE    bool         // BINARY of an encoding nobody knows
+	first         bool         // nothing stands in the response's parentheses yet
 
 	taken *mailbox.Snapshot // the view when the command began
 	now   *mailbox.Snapshot // where entries were last taken from
@@ -62,7 +63,7 @@ func (s *session) fetch(p *imap.Parser, uid bool) (string, error) {
 }
 
 func newFetcher(s *session, req *imap.Fetch, uid bool) *fetcher {
-	f := &fetcher{s: s, items: req.Items}
+	f := &fetcher{s: s, items: req.Items, need: message.KeptTraits}
 	have := func(kind imap.FetchKind) bool {
 		for i := range f.items {
 			if f.items[i].Kind == kind {
@@ -87,15 +88,20 @@ func newFetcher(s *session, req *imap.Fetch, uid bool) *fetcher {
 		it := &f.items[i]
 		f.seen = f.seen || it.SetsSeen() && !s.sel.readOnly
 		switch it.Kind {
-		case imap.FetchEnvelope, imap.FetchBodyStructure, imap.FetchBodyOld:
-			f.summary = true
+		case imap.FetchEnvelope:
+			f.summary, f.need = true, min(f.need, message.KeptEnvelope)
+		case imap.FetchBodyStructure, imap.FetchBodyOld:
+			f.summary, f.need = true, message.KeptWhole
 		case imap.FetchRFC822:
 			f.body = true
-		case imap.FetchRFC822Header, imap.FetchRFC822Text, imap.FetchBinary, imap.FetchBinarySize:
+		case imap.FetchRFC822Header, imap.FetchRFC822Text:
 			f.body, f.summary = true, true
-		case imap.FetchBody:
+		case imap.FetchBody, imap.FetchBinary, imap.FetchBinarySize:
 			f.body = true
-			f.summary = f.summary || len(it.Section.Part) > 0 || it.Section.Kind != imap.SectionAll
+			if len(it.Section.Part) > 0 {
+				f.need = message.KeptWhole
+			}
+			f.summary = f.summary || len(it.Section.Part) > 0 || it.Section.Kind != imap.SectionAll || it.Kind != imap.FetchBody
 		}
 	}
 	return f
@@ -230,7 +236,7 @@ func (f *fetcher) runBatch(batch []item) error {
 func (f *fetcher) withSummaries(batch []item) error {
 	next := 0
 	var failed error
-	err := f.s.sel.mbox.Summaries(f.s.ctx, entriesOf(batch), func(e mailbox.Entry, sum *message.Summary) bool {
+	err := f.s.sel.mbox.Summaries(f.s.ctx, f.need, entriesOf(batch), func(e mailbox.Entry, sum *message.Summary) bool {
 		for ; next < len(batch) && batch[next].entry.UID != e.UID; next++ {
 			if failed = f.passOver(&batch[next]); failed != nil {
 				return false

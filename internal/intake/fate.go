@@ -30,7 +30,7 @@ func (t *Transfer) newReport(rcpts []report.Rcpt, sum *message.Summary) *report.
 	now := t.in.opt.Clock.Now()
 	d := &report.DSN{
 		ID: id.New(now), Hostname: t.in.opt.Hostname, To: t.env.From, Date: now,
-		Original: t.env, MessageID: sum.Envelope.MessageID, Rcpts: rcpts,
+		Original: t.env, MessageID: sum.ID(), Rcpts: rcpts,
 		Message: t.start, Whole: len(t.start) <= report.MaxOriginal,
 	}
 	if t.start == nil {

@@ -101,7 +101,7 @@ func (f *filing) queueMessage() {
 		EightBit:  s.EightBit,
 		UTF8:      s.UTF8Header,
 		BareLines: s.BareLines || s.NUL,
-		MessageID: s.Envelope.MessageID,
+		MessageID: s.ID(),
 	}
 	for _, out := range f.route.remotes {
 		f.message.Rcpts = append(f.message.Rcpts, out.Rcpt)
@@ -184,7 +184,7 @@ func (f *filing) tell() {
 	accepted := &journal.Event{
 		At: now, Kind: journal.Accepted, Message: f.env.ID, Session: f.env.Origin.Session,
 		Tenant: f.env.Tenant, Stream: string(f.env.Stream), From: from, Code: 250,
-		MessageID: f.stored.Summary.Envelope.MessageID,
+		MessageID: f.stored.Summary.ID(),
 		Steps:     append(f.steps[:len(f.steps):len(f.steps)], journal.Step{Name: "store", Took: now.Sub(f.storing)}),
 		Detail:    f.origin(),
 	}

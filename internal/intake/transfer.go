@@ -233,7 +233,7 @@ func (t *Transfer) rejected(ctx context.Context, sum *message.Summary, err error
 	event := &journal.Event{
 		Kind: journal.Rejected, Message: t.env.ID, Session: t.env.Origin.Session, Tenant: t.env.Tenant,
 		Stream: string(t.env.Stream), From: t.env.From.String(), Text: s.Text, Code: s.Code,
-		MessageID: sum.Envelope.MessageID,
+		MessageID: sum.ID(),
 	}
 	if err := t.in.opt.Journal.Append(context.WithoutCancel(ctx), event); err != nil {
 		t.in.opt.Log.Error("journal", "err", err)

@@ -107,7 +107,7 @@ func BenchmarkSummaries100k(b *testing.B) {
 				}
 			}
 		}
-		err := m.Summaries(b.Context(), all, func(Entry, *message.Summary) bool { n++; return true })
+		err := m.Summaries(b.Context(), message.KeptWhole, all, func(Entry, *message.Summary) bool { n++; return true })
 		if err != nil || n != s.Len() {
 			b.Fatal(err, n)
 		}

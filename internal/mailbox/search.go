@@ -69,9 +69,9 @@ func (m *Mailbox) searchContent(ctx context.Context, snap *Snapshot, q *query, a
 			}
 		}
 	}
-	err := m.Summaries(ctx, positions, func(e Entry, sum *message.Summary) bool {
+	err := m.Summaries(ctx, message.KeptTraits, positions, func(e Entry, sum *message.Summary) bool {
 		i, _ := snap.Index(e.UID)
-		c := &candidate{pos: i, e: &e, sum: sum, open: func() (blob.Body, error) { return m.Body(ctx, e) }, ctx: ctx}
+		c := &candidate{pos: i, e: &e, sum: sum, m: m, ctx: ctx}
 		answers[i] = q.eval(c)
 		c.close()
 		if c.err != nil {
@@ -92,7 +92,7 @@ type candidate struct {
 	sum *message.Summary // nil in the first round
 
 	ctx    context.Context
-	open   func() (blob.Body, error)
+	m      *Mailbox
 	body   blob.Body
 	header message.Header // of the message, when read
 	err    error          // of reading; the answer does not count then
@@ -107,10 +107,24 @@ func (c *candidate) close() {
 // bytes opens the message's body; nil after a fault.
 func (c *candidate) bytes() blob.Body {
 	if c.body == nil && c.err == nil {
-		c.body, c.err = c.open()
+		c.body, c.err = c.m.Body(c.ctx, *c.e)
 	}
 	if c.err != nil {
 		return nil
 	}
 	return c.body
+}
+
+// structure is the summary with all parts; nil after a fault.
+func (c *candidate) structure() *message.Summary {
+	if c.sum.Kept != message.KeptWhole && c.err == nil {
+		var whole *message.Summary
+		if whole, c.err = c.m.parseAgain(c.ctx, *c.e); c.err == nil {
+			c.sum = whole
+		}
+	}
+	if c.err != nil {
+		return nil
+	}
+	return c.sum
 }

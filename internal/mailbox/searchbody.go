@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"strings"
 	"unicode/utf8"
@@ -15,7 +16,11 @@ func (q *query) inBody(c *candidate) bool {
 	if q.text == "" {
 		return true
 	}
-	return q.inPart(c, &c.sum.Root, true)
+	sum := c.structure()
+	if sum == nil {
+		return false
+	}
+	return q.inPart(c, &sum.Root, true)
 }
 
 func (q *query) inPart(c *candidate, p *message.Part, root bool) bool {
@@ -35,7 +40,8 @@ func (q *query) inPart(c *candidate, p *message.Part, root bool) bool {
 				return true
 			}
 		}
-		return false
+		// What the parser did not look into is searched as it is.
+		return c.sum.Bounded && q.inText(c, &message.Part{BodyStart: p.Parts[len(p.Parts)-1].BodyEnd, BodyEnd: p.BodyEnd})
 	case strings.EqualFold(p.Type, "text"), strings.EqualFold(p.Type, "message"):
 		return q.inText(c, p)
 	}
@@ -48,7 +54,7 @@ func (q *query) inText(c *candidate, p *message.Part) bool {
 	if body == nil {
 		return false
 	}
-	raw := &cancelReader{c: c, r: io.NewSectionReader(body, p.BodyStart, p.BodyEnd-p.BodyStart)}
+	raw := &cancelReader{ctx: c.ctx, r: io.NewSectionReader(body, p.BodyStart, p.BodyEnd-p.BodyStart)}
 	found, err := streamContains(message.PartText(p, raw), q.text)
 	if err != nil {
 		c.err = err
@@ -56,14 +62,14 @@ func (q *query) inText(c *candidate, p *message.Part) bool {
 	return found
 }
 
-// cancelReader ends a long read when the search is given up.
+// cancelReader ends a long read when nobody waits for it any more.
 type cancelReader struct {
-	c *candidate
-	r io.Reader
+	ctx context.Context
+	r   io.Reader
 }
 
 func (r *cancelReader) Read(p []byte) (int, error) {
-	if err := r.c.ctx.Err(); err != nil {
+	if err := r.ctx.Err(); err != nil {
 		return 0, err
 	}
 	return r.r.Read(p)

@@ -27,13 +27,13 @@ func (q *query) evalContent(c *candidate) bool {
 	case MatchBcc:
 		return q.address(c, "Bcc", env.Bcc)
 	case MatchSubject:
-		if !whole(c.sum) {
+		if !c.envelope() {
 			return q.inField(c, "Subject")
 		}
 		return env.HasSubject && contains(message.DecodeText(env.Subject), q.text)
 	case MatchHeader:
 		// clients look for a message they sent; there is one such field
-		if strings.EqualFold(q.field, "Message-ID") && env.MessageID != "" && whole(c.sum) {
+		if strings.EqualFold(q.field, "Message-ID") && env.MessageID != "" && c.envelope() {
 			return contains(message.DecodeText(env.MessageID), q.text)
 		}
 		return q.inField(c, q.field)
@@ -45,29 +45,13 @@ func (q *query) evalContent(c *candidate) bool {
 	return false
 }
 
-// whole reports whether the summary holds the envelope in full: the parser cuts
-// that of messages with very long headers or very many parts.
-func whole(sum *message.Summary) bool {
-	parts, header := 0, int64(0)
-	var walk func(p *message.Part)
-	walk = func(p *message.Part) {
-		parts++
-		header += p.BodyStart - p.HeaderStart
-		for i := range p.Parts {
-			walk(&p.Parts[i])
-		}
-		if p.Message != nil {
-			walk(&p.Message.Root)
-		}
-	}
-	walk(&sum.Root)
-	return parts < 16 && header < 12<<10
-}
+// envelope reports whether the summary holds the message's envelope in full.
+func (c *candidate) envelope() bool { return c.sum.Kept <= message.KeptEnvelope && !c.sum.Bounded }
 
 // address looks for the text in an address field. Texts that may span syntax
 // between names and addresses are looked for in the field itself.
 func (q *query) address(c *candidate, field string, list []message.Address) bool {
-	if !q.plain || !whole(c.sum) {
+	if !q.plain || !c.envelope() {
 		return q.inField(c, field)
 	}
 	for _, a := range list {

@@ -14,9 +14,11 @@ import (
 const summaryPage = 128
 
 // Summaries calls fn with the summary of each entry, in the order given, until
-// it returns false. Entries whose message is gone or damaged are passed over. It reads in
-// pages and holds no snapshot while fn runs for long.
-func (m *Mailbox) Summaries(ctx context.Context, entries iter.Seq[Entry], fn func(Entry, *message.Summary) bool) error {
+// it returns false. Of summaries too long to be kept in full it has at least what
+// need says; more is made from the body, of one message at a time. Entries whose
+// message is gone or damaged are passed over. It reads in pages and holds no snapshot while
+// fn runs for long.
+func (m *Mailbox) Summaries(ctx context.Context, need message.Kept, entries iter.Seq[Entry], fn func(Entry, *message.Summary) bool) error {
 	next, stop := iter.Pull(entries)
 	defer stop()
 	page := summaryReader{b: m.b}
@@ -36,7 +38,11 @@ func (m *Mailbox) Summaries(ctx context.Context, entries iter.Seq[Entry], fn fun
 			return err
 		}
 		for i, e := range page.entries {
-			if sum := page.sums[i]; sum != nil && !fn(e, sum) {
+			sum, err := m.enough(ctx, e, page.sums[i], need)
+			if err != nil {
+				return err
+			}
+			if sum != nil && !fn(e, sum) {
 				return nil
 			}
 		}
@@ -48,30 +54,32 @@ type summaryReader struct {
 	b       *box
 	entries []Entry
 	sums    []*message.Summary
-	again   []int // of entries: their summary is too long to be kept
+}
+
+// keptNothing is how much errNotKept leaves.
+const keptNothing = message.KeptTraits + 1
+
+// enough is sum when that is all that is needed, else what the body gives; nil
+// when the message is gone or damaged.
+func (m *Mailbox) enough(ctx context.Context, e Entry, sum *message.Summary, need message.Kept) (*message.Summary, error) {
+	if sum == nil || sum.Kept <= need {
+		return sum, nil
+	}
+	sum, err := m.parseAgain(ctx, e)
+	if errors.Is(err, ErrGone) || errors.Is(err, ErrDamaged) {
+		return nil, nil
+	}
+	return sum, err
 }
 
 func (p *summaryReader) read(ctx context.Context) error {
 	p.sums = append(p.sums[:0], make([]*message.Summary, len(p.entries))...)
-	p.again = p.again[:0]
-	err := p.b.a.s.db.View(ctx, func(r kv.Reader) error {
-		p.again = p.again[:0]
+	return p.b.a.s.db.View(ctx, func(r kv.Reader) error {
 		if p.dense() {
 			return p.scan(r)
 		}
 		return p.get(r)
 	})
-	if err != nil {
-		return err
-	}
-	for _, i := range p.again {
-		sum, err := p.b.parseAgain(ctx, p.entries[i])
-		if err != nil && !errors.Is(err, ErrGone) && !errors.Is(err, ErrDamaged) {
-			return err
-		}
-		p.sums[i] = sum
-	}
-	return nil
 }
 
 // dense reports whether one scan is cheaper than many Gets.
@@ -125,23 +133,21 @@ func (p *summaryReader) get(r kv.Reader) error {
 func (p *summaryReader) decode(i int, value []byte) error {
 	sum, err := decodeSummary(value)
 	if errors.Is(err, errNotKept) {
-		p.again = append(p.again, i)
-		return nil
+		sum, err = &message.Summary{Kept: keptNothing}, nil
 	}
 	p.sums[i] = sum
 	return err
 }
 
 // parseAgain makes a summary from the body.
-func (b *box) parseAgain(ctx context.Context, e Entry) (*message.Summary, error) {
-	m := Mailbox{b: b}
+func (m *Mailbox) parseAgain(ctx context.Context, e Entry) (*message.Summary, error) {
 	body, err := m.Body(ctx, e)
 	if err != nil {
 		return nil, err
 	}
 	defer body.Close()
 	p := message.NewParser(message.Options{})
-	if _, err := io.Copy(p, io.NewSectionReader(body, 0, body.Size())); err != nil {
+	if _, err := io.Copy(p, &cancelReader{ctx, io.NewSectionReader(body, 0, body.Size())}); err != nil {
 		return nil, err
 	}
 	return p.Finish(), nil

@@ -64,8 +64,8 @@ func (e *edit) thread(n uint64, sum *message.Summary) (uint64, error) {
 // ownHashes are the index rows that a message may bring, and take with it at its end.
 func ownHashes(sum *message.Summary) []uint64 {
 	var out []uint64
-	if sum.Envelope.MessageID != "" {
-		out = append(out, hashMessageID(sum.Envelope.MessageID))
+	if id := sum.ID(); id != "" {
+		out = append(out, hashMessageID(id))
 	}
 	if len(sum.References) > 0 {
 		out = append(out, hashMessageID(sum.References[0]))

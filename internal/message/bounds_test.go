@@ -28,7 +28,7 @@ func monsters() map[string][]byte {
 
 	b.Reset()
 	b.WriteString("Content-Type: multipart/mixed; boundary=b\r\n\r\n")
-	for i := range 5000 {
+	for i := range 12000 {
 		fmt.Fprintf(&b, "--b\r\nContent-Type: text/plain; name=\"file %d.txt\"\r\n\r\n%d\r\n", i, i)
 	}
 	m["many parts"] = []byte(b.String())
@@ -97,6 +97,9 @@ func TestTruncation(t *testing.T) {
 	if n := len(s.Root.Parts); n != MaxParts-1 {
 		t.Errorf("%d parts", n)
 	}
+	if !s.Bounded {
+		t.Error("not said to be more than is here")
+	}
 	if last := s.Root.Parts[MaxParts-2]; bytes.Contains(m["many parts"][last.BodyStart:last.BodyEnd], []byte("--b")) {
 		t.Error("the last part swallows what follows it")
 	}
@@ -107,6 +110,43 @@ func TestTruncation(t *testing.T) {
 	s = Parse(m["many references"])
 	if len(s.References) != maxReferences {
 		t.Errorf("%d references", len(s.References))
+	}
+}
+
+// What has no room in the encoding is named, and the rest is there.
+func TestKept(t *testing.T) {
+	m := monsters()
+	for name, want := range map[string]Kept{"deep multiparts": KeptWhole, "many messages": KeptEnvelope, "many recipients": KeptTraits, "long subject": KeptTraits} {
+		s := Parse([]byte("Message-ID: <" + strings.Repeat("m", 5000) + "@x>\r\nReferences: <a@b> <c@d>\r\nDate: Fri, 21 Nov 1997 09:55:06 -0600\r\n" + string(m[name])))
+		back, err := DecodeSummary(s.AppendBinary(nil))
+		if err != nil || back.Kept != want {
+			t.Fatalf("%s: kept %d, want %d; %v", name, back.Kept, want, err)
+		}
+		if back.Size != s.Size || back.Root.BodyStart != s.Root.BodyStart || !back.Envelope.Time.Equal(s.Envelope.Time) ||
+			back.ID() != s.ID() || len(back.ID()) != maxID || back.References[0] != "a@b" {
+			t.Errorf("%s: %+v", name, back)
+		}
+	}
+}
+
+// TestFirstVersion reads rows that said nothing of what was cut from them.
+func TestFirstVersion(t *testing.T) {
+	for _, tt := range []struct {
+		raw  string
+		want Kept
+	}{
+		{"Subject: x\r\n\r\nbody\r\n", KeptWhole},
+		{"Subject: x\r\nX: " + strings.Repeat("x", 19<<10) + "\r\n\r\nbody\r\n", KeptWhole},
+		{"Subject: x\r\nX: " + strings.Repeat("x", 20<<10) + "\r\n\r\nbody\r\n", KeptTraits},
+		{"Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" + strings.Repeat("--b\r\n\r\n\r\n", 14), KeptWhole},
+		{"Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" + strings.Repeat("--b\r\n\r\n\r\n", 15), KeptTraits},
+	} {
+		b := Parse([]byte(tt.raw)).AppendBinary(nil)
+		b[0] = 1
+		s, err := DecodeSummary(b)
+		if err != nil || s.Kept != tt.want || s.Envelope.Subject != "x" {
+			t.Errorf("%.60q: %v, %+v", tt.raw, err, s)
+		}
 	}
 }
 

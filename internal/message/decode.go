@@ -17,7 +17,7 @@ func DecodeSummary(b []byte) (*Summary, error) {
 	if len(b) == 0 {
 		return nil, ErrCorrupt
 	}
-	if b[0] != version {
+	if b[0] < 1 || b[0] > version {
 		return nil, ErrVersion
 	}
 	d := decoder{s: string(b), i: 1}
@@ -26,13 +26,19 @@ func DecodeSummary(b []byte) (*Summary, error) {
 	flags := d.byte()
 	s.BareLines, s.NUL = flags&flagBare != 0, flags&flagNUL != 0
 	s.EightBit, s.UTF8Header = flags&flagEight != 0, flags&flagUTF8 != 0
+	if b[0] > 1 {
+		s.Bounded, s.Kept = flags&flagBounded != 0, Kept(flags>>keptShift)
+	}
 	s.Size = d.length()
 	s.Received = int(d.length())
 	s.References = d.list()
 	d.envelope(&s.Envelope)
 	d.part(&s.Root, 0, s.Size, 0)
-	if d.bad || d.i != len(d.s) {
+	if d.bad || d.i != len(d.s) || s.Kept > KeptTraits {
 		return nil, ErrCorrupt
+	}
+	if b[0] == 1 && s.mayBeCut() {
+		s.Kept = KeptTraits
 	}
 	return s, nil
 }
@@ -183,9 +189,10 @@ func (d *decoder) paramList() []Param {
 
 func (d *decoder) envelope(e *Envelope) {
 	bits := d.byte()
-	e.HasSubject = bits&envSubject != 0
-	for _, s := range e.texts() {
+	marks := e.present()
+	for i, s := range e.texts() {
 		*s = d.string()
+		*marks[i].has = bits&marks[i].bit != 0 || *s != "" // version 1 marks only the Subject
 	}
 	if bits&envTime != 0 {
 		e.Time = unixTime(d.varint(), d.varint())

@@ -5,11 +5,12 @@ import (
 )
 
 // version is the first byte of an encoded Summary. A change of the layout below
-// takes the next number; DecodeSummary goes on reading the old ones.
-const version = 1
+// takes the next number; DecodeSummary goes on reading the old ones. Version 1
+// said neither what it left out nor which fields were empty.
+const version = 2
 
-// MaxEncoded bounds the encoding of every Summary that a Parser made: it is one
-// value of the store beside other small things.
+// MaxEncoded bounds the encoding of a Summary: it is one value of the store
+// beside other small things.
 const MaxEncoded = 60 << 10
 
 // Flags of the encoding.
@@ -18,13 +19,29 @@ const (
 	flagNUL
 	flagEight
 	flagUTF8
+	flagBounded
 )
 
-// AppendBinary appends the encoding of s to b: version, the number of
+const keptShift = 5 // Kept is in the two bits from here on
+
+// AppendBinary appends the encoding of s to b, of as much as MaxEncoded has room
+// for: DecodeSummary tells in Kept what that is.
+func (s *Summary) AppendBinary(b []byte) []byte {
+	from := len(b)
+	if b = s.appendTo(b); len(b)-from >= MaxEncoded {
+		b = s.withoutStructure().appendTo(b[:from])
+	}
+	if len(b)-from >= MaxEncoded {
+		b = s.traits().appendTo(b[:from])
+	}
+	return b
+}
+
+// appendTo appends the encoding of all of s: version, the number of
 // addresses, parameters, parts and other strings in all lists (so that a reader
 // takes memory once), then the fields in order. Numbers are varints, texts are a
 // length and bytes or a number in the table of common words.
-func (s *Summary) AppendBinary(b []byte) []byte {
+func (s *Summary) appendTo(b []byte) []byte {
 	var c counts
 	c.strings = len(s.References)
 	c.envelope(&s.Envelope)
@@ -33,8 +50,8 @@ func (s *Summary) AppendBinary(b []byte) []byte {
 	for _, n := range []int{c.addresses, c.params, c.parts, c.strings} {
 		b = binary.AppendUvarint(b, uint64(n))
 	}
-	flags := byte(0)
-	for i, set := range []bool{s.BareLines, s.NUL, s.EightBit, s.UTF8Header} {
+	flags := byte(s.Kept) << keptShift
+	for i, set := range []bool{s.BareLines, s.NUL, s.EightBit, s.UTF8Header, s.Bounded} {
 		if set {
 			flags |= 1 << i
 		}
@@ -88,12 +105,28 @@ func (p *Part) texts() [8]*string {
 const (
 	envSubject = 1 << iota
 	envTime
+	envDate
+	envInReplyTo
+	envMessageID
 )
+
+// present are the marks of the fields that may be empty, with their bits.
+func (e *Envelope) present() [4]struct {
+	bit byte
+	has *bool
+} {
+	return [4]struct {
+		bit byte
+		has *bool
+	}{{envDate, &e.HasDate}, {envSubject, &e.HasSubject}, {envInReplyTo, &e.HasInReplyTo}, {envMessageID, &e.HasMessageID}}
+}
 
 func appendEnvelope(b []byte, e *Envelope) []byte {
 	bits := byte(0)
-	if e.HasSubject {
-		bits |= envSubject
+	for _, p := range e.present() {
+		if *p.has {
+			bits |= p.bit
+		}
 	}
 	if !e.Time.IsZero() {
 		bits |= envTime

@@ -1,6 +1,9 @@
 package message
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 const maxReferences = 100
 
@@ -19,17 +22,42 @@ func (p *Parser) readEntity(f *frame, h Header) {
 		for i, c := range field.Name {
 			name[i] = lower(c)
 		}
-		value := field.Value[:min(len(field.Value), maxValue)]
 		if strings.HasPrefix(string(name), "content-") {
-			r.mime(name, value)
+			r.mime(name, field.Value)
 		} else if root || f.message {
-			r.envelope(name, value)
+			r.envelope(name, field.Value)
 		}
 	}
 	r.finish(f.digest)
+	p.sum.Bounded = p.sum.Bounded || r.bounded
 	if root {
-		p.sum.Received = r.received
 		p.sum.References = references(r.references, f.env.InReplyTo)
+	}
+}
+
+// field begins a field of the entity on top: those are kept that readEntity reads.
+func (p *Parser) field(name []byte) {
+	p.keep = false
+	var buf [32]byte
+	if len(name) > len(buf) {
+		return
+	}
+	for i, c := range name {
+		buf[i] = lower(c)
+	}
+	f, root := p.top(), len(p.frames) == 1
+	switch string(buf[:len(name)]) {
+	case "content-type", "content-transfer-encoding", "content-id", "content-description", "content-disposition",
+		"content-md5", "content-language", "content-location":
+		p.keep = true
+	case "date", "subject", "from", "sender", "reply-to", "to", "cc", "bcc", "in-reply-to", "message-id":
+		p.keep = root || f.message
+	case "references":
+		p.keep = root
+	case "received":
+		if root {
+			p.sum.Received++
+		}
 	}
 }
 
@@ -38,8 +66,8 @@ type entityReader struct {
 	part       *Part
 	env        *Envelope
 	seen       seen
-	received   int
 	references string
+	bounded    bool // some addresses are left out
 }
 
 // seen marks the fields that stood already.
@@ -79,13 +107,19 @@ func (r *entityReader) set(dst *string, s seen, value []byte) {
 
 func (r *entityReader) addresses(dst *[]Address, s seen, value []byte) {
 	if r.first(s) {
-		*dst = addressList(unfoldBytes(value))
+		r.join(dst, value)
 	}
 }
 
 // join adds the addresses of one more field.
-func join(dst *[]Address, value []byte) {
-	if more := addressList(unfoldBytes(value)); *dst == nil {
+func (r *entityReader) join(dst *[]Address, value []byte) {
+	if len(*dst) >= maxAddresses {
+		r.bounded = true
+		return
+	}
+	more := addressList(unfoldBytes(value))
+	r.bounded = r.bounded || len(more) >= maxAddresses
+	if *dst == nil {
 		*dst = more
 	} else {
 		*dst = append(*dst, more...)
@@ -96,6 +130,7 @@ func (r *entityReader) envelope(name, value []byte) {
 	switch string(name) {
 	case "date":
 		r.set(&r.env.Date, seenDate, value)
+		r.env.HasDate = true
 	case "subject":
 		r.set(&r.env.Subject, seenSubject, value)
 		r.env.HasSubject = true
@@ -106,19 +141,19 @@ func (r *entityReader) envelope(name, value []byte) {
 	case "reply-to":
 		r.addresses(&r.env.ReplyTo, seenReplyTo, value)
 	case "to":
-		join(&r.env.To, value)
+		r.join(&r.env.To, value)
 	case "cc":
-		join(&r.env.Cc, value)
+		r.join(&r.env.Cc, value)
 	case "bcc":
-		join(&r.env.Bcc, value)
+		r.join(&r.env.Bcc, value)
 	case "in-reply-to":
 		r.set(&r.env.InReplyTo, seenInReplyTo, value)
+		r.env.HasInReplyTo = true
 	case "message-id":
 		r.set(&r.env.MessageID, seenMessageID, value)
+		r.env.HasMessageID = true
 	case "references":
 		r.set(&r.references, seenReferences, value)
-	case "received":
-		r.received++
 	}
 }
 
@@ -214,6 +249,7 @@ func references(refs, inReplyTo string) []string {
 			ids = append(ids, id)
 		}
 	}
+	ids = slices.DeleteFunc(ids, func(id string) bool { return len(id) > maxID })
 	return ids[max(0, len(ids)-maxReferences):]
 }
 

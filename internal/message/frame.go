@@ -26,7 +26,7 @@ func (p *Parser) open(f frame) {
 	p.parts++
 	p.mode = modeHeader
 	p.hdr = p.hdr[:0]
-	p.fields, p.dashes, p.junk = false, false, -1
+	p.fields, p.keep, p.dashes, p.junk = false, false, false, -1
 }
 
 // openChild opens a part of the multipart on top.
@@ -35,32 +35,46 @@ func (p *Parser) openChild() {
 	p.open(frame{inner: parent.inner, digest: strings.EqualFold(parent.part.Subtype, "digest")})
 }
 
-// keepHeader adds bytes to the header of the entity on top.
+// keepHeader looks at bytes of the header of the entity on top, and keeps them
+// when they are of a field that counts.
 func (p *Parser) keepHeader(b []byte) {
 	if !p.sum.UTF8Header && !p.top().inner && hasEightBit(b) {
 		p.sum.UTF8Header = true
 	}
-	p.hdr = append(p.hdr, b[:min(len(b), maxHeader-len(p.hdr))]...)
+	if !p.keep {
+		return
+	}
+	n := min(len(b), maxHeader-len(p.hdr))
+	p.hdr = append(p.hdr, b[:n]...)
+	p.sum.Bounded = p.sum.Bounded || n < len(b)
 }
+
+// full reports whether the Summary has no room for further parts.
+func (p *Parser) full() bool { return p.parts >= MaxParts || p.memory >= maxMemory }
 
 // endHeader reads the header of the entity on top, whose body begins at pos.
 func (p *Parser) endHeader(pos, lf int64) {
 	f := p.top()
 	f.header = false
 	f.part.BodyStart, f.lf = pos, lf
-	p.taken += len(p.hdr)
 	p.readEntity(f, Header(p.hdr))
+	p.memory += f.memory() + len(p.hdr)
 	p.mode, p.bol = modeBody, true
 
-	deeper := len(p.frames) < MaxDepth && p.parts < MaxParts
+	deeper := len(p.frames) < MaxDepth && !p.full()
 	switch {
 	case f.isMultipart():
-		if b := boundary(f.part.Params); deeper && b != "" {
+		b := boundary(&f.part)
+		if b != "" && deeper {
 			f.boundary = b
 			p.active++
 		}
-	case f.isMessage() && deeper && identity(f.part.Encoding):
-		p.openMessage(pos)
+		p.sum.Bounded = p.sum.Bounded || b != "" && !deeper
+	case f.isMessage() && identity(f.part.Encoding):
+		p.sum.Bounded = p.sum.Bounded || !deeper
+		if deeper {
+			p.openMessage(pos)
+		}
 	}
 }
 
@@ -115,8 +129,9 @@ func (p *Parser) ownDelimiter(line []byte) bool {
 	if !ok {
 		return false
 	}
-	_, params := parseParams(v)
-	b := boundary(params)
+	var part Part
+	_, part.Params = parseParams(v)
+	b := boundary(&part)
 	return b != "" && bytes.HasPrefix(line[2:], []byte(b))
 }
 
@@ -132,7 +147,8 @@ func (p *Parser) delimiter(frame int, closing bool) {
 		}
 	}
 	p.closeTo(frame+1, end, lf)
-	if closing || p.parts >= MaxParts {
+	if closing || p.full() {
+		p.sum.Bounded = p.sum.Bounded || !closing
 		p.deactivate(p.top())
 		p.mode, p.bol = modeBody, false
 		return
@@ -199,6 +215,16 @@ func (p *Part) opaque() Part {
 	}
 }
 
+// memory is what the entity takes beside the texts of its header, more or less.
+func (f *frame) memory() int {
+	const part, entry = 400, 64
+	n := len(f.part.Params) + len(f.part.DispParams) + len(f.part.Language)
+	for _, list := range f.env.lists() {
+		n += len(*list)
+	}
+	return part + entry*n
+}
+
 func (f *frame) isMultipart() bool { return strings.EqualFold(f.part.Type, "multipart") }
 
 func (f *frame) isMessage() bool {
@@ -207,14 +233,9 @@ func (f *frame) isMessage() bool {
 }
 
 // boundary returns the boundary parameter when it can be one.
-func boundary(params []Param) string {
-	for _, p := range params {
-		if strings.EqualFold(p.Name, "boundary") {
-			if b := strings.TrimRight(p.Value, " \t"); len(b) <= maxBoundary {
-				return b
-			}
-			return ""
-		}
+func boundary(p *Part) string {
+	if b := strings.TrimRight(p.Param("boundary"), " \t"); len(b) <= maxBoundary {
+		return b
 	}
 	return ""
 }

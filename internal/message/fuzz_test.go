@@ -32,7 +32,7 @@ func FuzzDecodeSummary(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := DecodeSummary(b)
-		if err != nil {
+		if err != nil || len(b) > MaxEncoded/2 {
 			return
 		}
 		if s.Root.HeaderStart > s.Root.BodyStart || s.Root.BodyEnd > s.Size {

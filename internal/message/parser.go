@@ -8,10 +8,10 @@ import (
 // Bounds of the parser. What goes beyond them stays part of the message, but
 // opaque: no deeper structure, no further fields.
 const (
-	MaxDepth  = 50        // nested multiparts and messages
-	MaxParts  = 1000      // entities of one message
-	maxHeader = 256 << 10 // bytes kept of one entity's header
-	maxValue  = 64 << 10  // bytes kept of one field's value
+	MaxDepth  = 100     // nested multiparts and messages
+	MaxParts  = 10000   // entities of one message
+	maxHeader = 1 << 20 // bytes of the fields that a Summary is made of, in one entity's header
+	maxMemory = 8 << 20 // bytes that a Summary takes, more or less
 
 	maxHead     = 1024 // bytes of a line that are looked at to know what it is
 	maxBoundary = 1000 // longer ones are treated as missing (RFC 2046 section 5.1.1 allows 70)
@@ -21,8 +21,8 @@ const (
 type Options struct{}
 
 // Parser computes a Summary in one pass. Any bytes are a message; any chunking
-// gives the same Summary. Besides the header at hand it keeps no more than one
-// partial line of 1,024 bytes.
+// gives the same Summary. Besides that and the fields at hand it keeps no more than
+// one partial line of 1,024 bytes.
 type Parser struct {
 	sum    *Summary
 	frames []frame // the entities that are open, the root first
@@ -38,14 +38,15 @@ type Parser struct {
 	carry []byte // the start of a line that cannot be judged yet
 	spare []byte
 
-	hdr      []byte // the top frame's header, up to maxHeader
-	fields   bool   // it has a field
+	hdr      []byte // of the top frame's header the fields that count, up to maxHeader
+	fields   bool   // the header has a field
+	keep     bool   // the field at hand is kept
 	junk     int64  // where lines that are no field began after the last field, or -1
 	junkLF   int64  // LFs before junk
 	junkLen  int    // len(hdr) there
 	junkUTF8 bool   // UTF8Header there
 	dashes   bool   // a "--" line was held against the header's own boundary
-	taken    int    // header bytes read in all: bounds the size of the Summary
+	memory   int    // what the Summary takes
 
 	active  int  // frames with a boundary to look for
 	hasBare bool // an LF without CR
@@ -115,7 +116,6 @@ func (p *Parser) Finish() *Summary {
 	s.Size = p.pos
 	s.BareLines = p.hasBare || p.cr != p.lf
 	p.closeTo(0, p.pos, p.lf)
-	p.shrink()
 	return s
 }
 
@@ -188,6 +188,7 @@ func (p *Parser) headerLine(b []byte, final bool) []byte {
 	switch {
 	case name > 0:
 		p.fields, p.junk = true, -1
+		p.field(head[:name])
 	case p.fields && (head[0] == ' ' || head[0] == '\t'):
 		// A folded line.
 	default:

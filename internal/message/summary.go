@@ -13,31 +13,45 @@ type Summary struct {
 	Envelope   Envelope
 	Root       Part
 	Size       int64    // bytes of the whole message
-	References []string // message-ids of References and In-Reply-To, without brackets, at most 100, the latest kept
+	References []string // message-ids of References and In-Reply-To, without brackets, each at most 4,096 bytes, at most 100, the latest kept
 	Received   int      // number of Received fields
 	BareLines  bool     // a CR or LF that is not part of a CRLF
 	NUL        bool     // a NUL byte
 	EightBit   bool     // a byte above 127 in the body
 	UTF8Header bool     // a byte above 127 in a header: needs SMTPUTF8 (RFC 6531)
+	Bounded    bool     // the message goes beyond a bound of the Parser: some of its addresses, texts or parts are not here
+	Kept       Kept     // how much of it is here, when it was read from a store
 }
+
+// Kept says how much of a Summary its encoding has room for.
+type Kept uint8
+
+// What is kept, the most first. Who needs more parses the message again.
+const (
+	KeptWhole    Kept = iota // all of it
+	KeptEnvelope             // all but the structure: Root has neither parts nor texts
+	KeptTraits               // nor is the envelope whole: only numbers, flags, Time, and the message-ids that make threads
+)
 
 // Envelope is the ENVELOPE of RFC 9051 section 7.5.2. Texts are the fields' raw
 // bytes, unfolded and trimmed, encoded words (RFC 2047) left as they are. Nil
 // slices stand for absent fields; an absent Sender or ReplyTo is not filled in
 // (IMAP does that when it writes).
 type Envelope struct {
-	Date       string
-	Subject    string
-	From       []Address
-	Sender     []Address
-	ReplyTo    []Address
-	To         []Address
-	Cc         []Address
-	Bcc        []Address
-	InReplyTo  string
-	MessageID  string    // with its brackets
-	HasSubject bool      // an empty Subject is not an absent one
-	Time       time.Time // Date parsed, zero if it cannot be
+	Date      string
+	Subject   string
+	From      []Address
+	Sender    []Address
+	ReplyTo   []Address
+	To        []Address
+	Cc        []Address
+	Bcc       []Address
+	InReplyTo string
+	MessageID string    // with its brackets
+	Time      time.Time // Date parsed, zero if it cannot be
+
+	// An empty field is not an absent one.
+	HasDate, HasSubject, HasInReplyTo, HasMessageID bool
 }
 
 // Address is one address of a header field, or the start or end of a group

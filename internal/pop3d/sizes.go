@@ -27,7 +27,7 @@ func (s *session) measure() bool {
 	sizes := map[int]int64{}
 	var failed error
 	i := -1
-	err := s.box.Summaries(s.srv.ctx, s.entries(), func(e mailbox.Entry, sum *message.Summary) bool {
+	err := s.box.Summaries(s.srv.ctx, message.KeptTraits, s.entries(), func(e mailbox.Entry, sum *message.Summary) bool {
 		for i++; s.snap.At(i).UID != e.UID; i++ { // this one is gone
 		}
 		if sum.UTF8Header {

@@ -181,7 +181,7 @@ func (b *rebuilder) queued(r segment.Record, meta *record.Meta, sum *message.Sum
 	m := &queue.Message{
 		Envelope: meta.Envelope, Body: r.Ref, Skip: int64(meta.Skip), Size: sum.Size - int64(meta.Skip),
 		EightBit: sum.EightBit, UTF8: sum.UTF8Header, BareLines: sum.BareLines || sum.NUL,
-		MessageID: sum.Envelope.MessageID,
+		MessageID: sum.ID(),
 	}
 	for _, q := range meta.Queued {
 		rcpt := queue.Rcpt{Prepend: q.Prepend, Rcpt: envelope.Rcpt{
