@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"posthouse/internal/blob"
 	"posthouse/internal/blob/refs"
 	"posthouse/internal/blob/segment"
 	"posthouse/internal/clock"
@@ -37,10 +38,17 @@ func must(t testing.TB, err error) {
 // ends.
 func Store(t testing.TB, dir string, c clock.Clock, maxMessageSize int64) (*mailbox.Store, kv.Store) {
 	t.Helper()
+	return StoreOn(t, dir, c, maxMessageSize, func(s blob.Store) blob.Store { return s })
+}
+
+// StoreOn is Store with bodies in what wrap makes of the body store.
+func StoreOn(t testing.TB, dir string, c clock.Clock, maxMessageSize int64, wrap func(blob.Store) blob.Store) (*mailbox.Store, kv.Store) {
+	t.Helper()
 	db, err := pebble.Open(filepath.Join(dir, "kv"), pebble.Options{})
 	must(t, err)
-	bodies, err := segment.Open(filepath.Join(dir, "blob"), segment.Options{})
+	log, err := segment.Open(filepath.Join(dir, "blob"), segment.Options{})
 	must(t, err)
+	bodies := wrap(log)
 	store, err := mailbox.Open(db, bodies, refs.New(bodies), mailbox.Options{Clock: c, MaxMessageSize: maxMessageSize})
 	must(t, err)
 	t.Cleanup(func() {

@@ -28,6 +28,7 @@ type fetcher struct {
 	gone          bool         // a message was expunged meanwhile
 	damaged       bool         // a message cannot be read
 	unknownCTE    bool         // BINARY of an encoding nobody knows
+	message       uint64       // the one that is answered for, as in mailbox.Entry
 	first         bool         // nothing stands in the response's parentheses yet
 
 	taken *mailbox.Snapshot // the view when the command began
@@ -48,10 +49,11 @@ func (s *session) fetch(p *imap.Parser, uid bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := f.run(spans); err != nil {
-		return "", err
-	}
+	err = f.run(spans)
+	s.forgetParts()
 	switch {
+	case err != nil:
+		return "", err
 	case f.unknownCTE:
 		return "", refuse("[UNKNOWN-CTE] The encoding of a part is not known")
 	case f.damaged: // RFC 5530 section 3
@@ -63,7 +65,7 @@ func (s *session) fetch(p *imap.Parser, uid bool) (string, error) {
 }
 
 func newFetcher(s *session, req *imap.Fetch, uid bool) *fetcher {
-	f := &fetcher{s: s, items: req.Items, need: message.KeptTraits}
+	f := &fetcher{s: s, items: eachOnce(req.Items), need: message.KeptTraits}
 	have := func(kind imap.FetchKind) bool {
 		for i := range f.items {
 			if f.items[i].Kind == kind {
@@ -105,6 +107,30 @@ func newFetcher(s *session, req *imap.Fetch, uid bool) *fetcher {
 		}
 	}
 	return f
+}
+
+// eachOnce leaves out items that were asked for before: one answer is enough. Where
+// one of them sets \Seen, the one that stays does.
+func eachOnce(items []imap.FetchItem) []imap.FetchItem {
+	if len(items) < 2 {
+		return items
+	}
+	type question struct {
+		name  string // which does not tell the count
+		count uint64
+	}
+	seen := make(map[question]int, len(items))
+	out := items[:0]
+	for _, it := range items {
+		q := question{string(it.AppendName([]byte{byte(it.Kind)})), it.Count}
+		if i, ok := seen[q]; ok {
+			out[i].Peek = out[i].Peek && it.Peek
+			continue
+		}
+		seen[q] = len(out)
+		out = append(out, it)
+	}
+	return out
 }
 
 // item is one message to answer for.
@@ -320,6 +346,10 @@ func (f *fetcher) markSeen(batch []item) error {
 // one answers for one message.
 func (f *fetcher) one(it *item, sum *message.Summary) error {
 	s := f.s
+	if s.ctx.Err() != nil {
+		return s.worked(0)
+	}
+	f.message = it.entry.Message
 	var body blob.Body
 	if f.body {
 		var err error

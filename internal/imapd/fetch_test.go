@@ -1,7 +1,6 @@
 package imapd
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -322,37 +321,6 @@ func TestOtherClient(t *testing.T) {
 		t.Errorf("%+v", res)
 	}
 	must(t, c.Logout().Wait())
-}
-
-func TestDecoders(t *testing.T) {
-	for in, want := range map[string]string{
-		"":                                    "",
-		"a=20b":                               "a b",
-		"soft=\r\nbreak":                      "softbreak",
-		"soft= \t\r\nbreak":                   "softbreak",
-		"trail  \r\nnext \n":                  "trail\r\nnext\n",
-		"=ZZ stays =3":                        "=ZZ stays =3",
-		"=C3=A9=":                             "\u00e9",
-		"end \t":                              "end",
-		"x" + strings.Repeat(" ", 3000) + "y": "x" + strings.Repeat(" ", 3000) + "y",
-	} {
-		got, err := io.ReadAll(&quotedReader{in: bufio.NewReader(strings.NewReader(in))})
-		if err != nil || string(got) != want {
-			t.Errorf("%.60q: got %.60q, %v, want %.60q", in, got, err, want)
-		}
-	}
-	for in, want := range map[string]string{
-		"":             "",
-		"AAEC\r\nAwQF": "\x00\x01\x02\x03\x04\x05",
-		"YQ==YWI=":     "aab",
-		"Y W*I":        "ab",
-		"Y":            "",
-	} {
-		got, err := io.ReadAll(&base64Reader{in: bufio.NewReader(strings.NewReader(in))})
-		if err != nil || string(got) != want {
-			t.Errorf("%q: got %q, %v, want %q", in, got, err, want)
-		}
-	}
 }
 
 // A literal has no NUL in it (RFC 9051 section 9, CHAR8); a message may.

@@ -78,6 +78,13 @@ func newHouse(t testing.TB, change ...func(*Config)) *house {
 	t.Helper()
 	dir := t.TempDir()
 	store, db := doortest.Store(t, dir, clock.NewFake(now), 1<<20)
+	h := newHouseOn(t, store, db, change...)
+	h.dir = dir
+	return h
+}
+
+func newHouseOn(t testing.TB, store *mailbox.Store, db kv.Store, change ...func(*Config)) *house {
+	t.Helper()
 	cfg := Config{
 		Hostname: "mx.example.test", Version: "test", AllowPlaintext: true,
 		MaxMessageSize: 1 << 20, Clock: testClock{},
@@ -85,7 +92,7 @@ func newHouse(t testing.TB, change ...func(*Config)) *house {
 	for _, f := range change {
 		f(&cfg)
 	}
-	h := &house{t: t, dir: dir, store: store, db: db, srv: New(cfg, people{store}), done: make(chan error, 1)}
+	h := &house{t: t, store: store, db: db, srv: New(cfg, people{store}), done: make(chan error, 1)}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	h.addr = l.Addr().String()

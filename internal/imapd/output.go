@@ -50,6 +50,26 @@ func (s *session) flush() {
 	s.out = s.out[:0]
 }
 
+// workBurst is how many bytes are read for an answer before what waits is sent.
+const workBurst = 8 << 20
+
+// worked counts bytes that were read for an answer. Now and then it sends what
+// waits, though it be half a line: a client that has gone shows itself by that. It
+// fails, with errAnswered, when the session is at its end.
+func (s *session) worked(n int64) error {
+	if err := s.ctx.Err(); err != nil {
+		s.fail(err)
+	}
+	if s.work += n; s.work >= workBurst {
+		s.work = 0
+		s.flush()
+	}
+	if s.err != nil {
+		return errAnswered
+	}
+	return nil
+}
+
 // pressure sends output when much is waiting.
 func (s *session) pressure() {
 	if len(s.out) >= highWater {

@@ -1,6 +1,8 @@
 package imapd
 
 import (
+	"context"
+
 	"posthouse/internal/imap"
 	"posthouse/internal/mailbox"
 )
@@ -32,7 +34,12 @@ func (s *session) search(p *imap.Parser, uid bool) (string, error) {
 		}
 		return "", err
 	}
-	found, err := s.sel.mbox.Search(s.ctx, s.sel.latest(), tree)
+	var found []mailbox.Entry
+	sel := s.sel
+	err = s.patiently("Still searching", func(ctx context.Context) (err error) {
+		found, err = sel.mbox.Search(ctx, sel.latest(), tree)
+		return err
+	})
 	if err != nil {
 		if req.Save {
 			s.saved = nil // RFC 5182 section 2.1

@@ -191,6 +191,9 @@ func (f *fetcher) headerFields(it *imap.FetchItem, body io.ReaderAt, x extent) e
 		s.unreadable(err)
 		return errAnswered
 	}
+	if err := s.worked(x.size()); err != nil {
+		return err
+	}
 	fields := selectFields(header, it.Section.Fields, it.Section.Kind == imap.SectionHeaderFields)
 	if it.Partial {
 		part := extent{0, int64(len(fields)), true}.part(it.Offset, it.Count)

@@ -30,6 +30,7 @@ func (s *session) unselect() {
 	s.sel.stop()
 	s.sel.mbox.Close()
 	s.sel = nil
+	s.parts = nil
 	s.saved = nil // RFC 5182 section 2.1
 	if s.state == inMailbox {
 		s.state = authenticated

@@ -72,9 +72,11 @@ type session struct {
 	login    string
 	acct     *mailbox.Account
 	sel      *selected
-	saved    []imap.Range // UIDs of the saved search result
-	rev2     bool         // ENABLE IMAP4rev2
-	condsto  bool         // a CONDSTORE-enabling command was given
+	saved    []imap.Range         // UIDs of the saved search result
+	parts    map[partKey]*decoded // of the message looked at last
+	work     int64                // bytes read for answers since output was sent for that
+	rev2     bool                 // ENABLE IMAP4rev2
+	condsto  bool                 // a CONDSTORE-enabling command was given
 	began    time.Time
 	loginBy  time.Time // zero after login
 	commands int

@@ -133,8 +133,8 @@ func (q *query) evalAll(c *candidate, none, settles answer) answer {
 		case open:
 			all = open
 		}
-		if c.err != nil {
-			return no
+		if c.err != nil || c.ctx != nil && c.ctx.Err() != nil {
+			return no // which does not count
 		}
 	}
 	return all

@@ -252,6 +252,12 @@ func TestDecodeTransfer(t *testing.T) {
 		{"base64", "aGVs*bG8", "hello"},
 		{"base64", "aGk=aGk=", "hihi"},
 		{"base64", "a", ""},
+		{"base64", "AAEC\r\nAwQF", "\x00\x01\x02\x03\x04\x05"},
+		{"base64", "YQ==YWI=", "aab"},
+		{"base64", "Y W*I", "ab"},
+		{"quoted-printable", "soft=\r\nbreak=  \t\r\n", "softbreak"},
+		{"quoted-printable", "trail  \r\nend \t", "trail\r\nend"},
+		{"quoted-printable", "x" + strings.Repeat(" ", 3000) + "y", "x" + strings.Repeat(" ", 3000) + "y"},
 	} {
 		got, err := io.ReadAll(DecodeTransfer(tt.encoding, strings.NewReader(tt.raw)))
 		if err != nil || string(got) != tt.want {

@@ -11,13 +11,34 @@ import (
 // errors but those of r. An encoding that is unknown, and 7bit, 8bit and binary,
 // leave the bytes as they are.
 func DecodeTransfer(encoding string, r io.Reader) io.Reader {
-	switch strings.ToLower(strings.TrimSpace(encoding)) {
-	case "base64":
-		return &transferReader{r: r, dec: &base64Decoder{}}
-	case "quoted-printable":
-		return &transferReader{r: r, dec: &quotedDecoder{}}
+	if dec := NewTransferDecoder(encoding); dec != nil {
+		return &transferReader{r: r, dec: dec}
 	}
 	return r
+}
+
+// TransferDecoder undoes a Content-Transfer-Encoding piece by piece, as
+// DecodeTransfer does.
+type TransferDecoder interface {
+	// Decode takes encoded bytes and appends decoded ones, never more than it took
+	// and held back. It holds back 1,000 bytes at most.
+	Decode(dst, src []byte) []byte
+	// Finish appends what was held back when nothing follows.
+	Finish(dst []byte) []byte
+	// Clone returns another decoder that goes on from here.
+	Clone() TransferDecoder
+}
+
+// NewTransferDecoder returns nil for an encoding that leaves the bytes as they are
+// or is unknown.
+func NewTransferDecoder(encoding string) TransferDecoder {
+	switch strings.ToLower(strings.TrimSpace(encoding)) {
+	case "base64":
+		return &base64Decoder{}
+	case "quoted-printable":
+		return &quotedDecoder{}
+	}
+	return nil
 }
 
 // KnownEncoding reports whether DecodeTransfer undoes an encoding (the
@@ -49,16 +70,9 @@ func (p *Part) Param(name string) string {
 	return ""
 }
 
-// decoder takes encoded bytes and appends decoded ones, never more than it took
-// and held back.
-type transferDecoder interface {
-	decode(dst, src []byte) []byte
-	finish(dst []byte) []byte
-}
-
 type transferReader struct {
 	r   io.Reader
-	dec transferDecoder
+	dec TransferDecoder
 	in  [4096]byte
 	buf []byte // decoded, not read yet: out[off:]
 	off int
@@ -75,10 +89,10 @@ func (t *transferReader) Read(p []byte) (int, error) {
 		}
 		t.buf, t.off = t.buf[:0], 0
 		n, err := t.r.Read(t.in[:])
-		t.buf = t.dec.decode(t.buf, t.in[:n])
+		t.buf = t.dec.Decode(t.buf, t.in[:n])
 		if err != nil {
 			t.err = err
-			t.buf = t.dec.finish(t.buf)
+			t.buf = t.dec.Finish(t.buf)
 		}
 	}
 	n := copy(p, t.buf[t.off:])
@@ -93,7 +107,8 @@ type base64Decoder struct {
 	n    int // characters in bits
 }
 
-func (d *base64Decoder) decode(dst, src []byte) []byte {
+// Decode appends what src says.
+func (d *base64Decoder) Decode(dst, src []byte) []byte {
 	for i := 0; i < len(src); i++ {
 		for d.n == 0 && i+4 <= len(src) { // groups that are whole
 			v0, v1, v2, v3 := base64Values[src[i]], base64Values[src[i+1]], base64Values[src[i+2]], base64Values[src[i+3]]
@@ -110,7 +125,7 @@ func (d *base64Decoder) decode(dst, src []byte) []byte {
 		v := base64Values[c]
 		if v >= 64 {
 			if c == '=' {
-				dst = d.finish(dst)
+				dst = d.Finish(dst)
 			}
 			continue
 		}
@@ -123,7 +138,8 @@ func (d *base64Decoder) decode(dst, src []byte) []byte {
 	return dst
 }
 
-func (d *base64Decoder) finish(dst []byte) []byte {
+// Finish ends a group of four.
+func (d *base64Decoder) Finish(dst []byte) []byte {
 	switch d.n {
 	case 2:
 		dst = append(dst, byte(d.bits>>4))
@@ -132,6 +148,12 @@ func (d *base64Decoder) finish(dst []byte) []byte {
 	}
 	d.n, d.bits = 0, 0
 	return dst
+}
+
+// Clone returns another decoder that goes on from here.
+func (d *base64Decoder) Clone() TransferDecoder {
+	c := *d
+	return &c
 }
 
 // base64Values maps a character to its six bits, or to 255.
@@ -154,7 +176,8 @@ const maxQuoted = 1000
 // digits or a line end is itself.
 type quotedDecoder struct{ held []byte }
 
-func (d *quotedDecoder) decode(dst, src []byte) []byte {
+// Decode appends what src says, but for what the next bytes decide.
+func (d *quotedDecoder) Decode(dst, src []byte) []byte {
 	for len(src) > 0 {
 		if len(d.held) == 0 {
 			n := plainRun(src)
@@ -242,7 +265,13 @@ func (d *quotedDecoder) escape(dst []byte, c byte) []byte {
 	return d.add(dst, c)
 }
 
-func (d *quotedDecoder) finish(dst []byte) []byte {
+// Clone returns another decoder that goes on from here.
+func (d *quotedDecoder) Clone() TransferDecoder {
+	return &quotedDecoder{held: append([]byte(nil), d.held...)}
+}
+
+// Finish appends what was held back, unless the end of the text makes it nothing.
+func (d *quotedDecoder) Finish(dst []byte) []byte {
 	h := d.held
 	d.held = nil
 	if len(h) > 0 && (h[0] != '=' || len(h) > 1 && unhex(h[1]) < 0 || len(h) == 1) {
