@@ -54,6 +54,7 @@ func (s *session) cmdAppend(c received) (string, error) {
 		return "", err
 	}
 	s.appended++
+	s.tellName(attributes{}, canonical(name), name)
 	return fmt.Sprintf("[APPENDUID %d %d] ", d.UIDValidity, d.UID), nil
 }
 

@@ -3,6 +3,8 @@ package imapd
 import (
 	"strings"
 
+	"golang.org/x/text/unicode/norm"
+
 	"posthouse/internal/imap"
 	"posthouse/internal/mailbox"
 )
@@ -103,15 +105,15 @@ func (s *session) decodePatterns(p *imap.Parser, l *imap.List) {
 	}
 }
 
-// patternsOf puts the reference before each pattern (RFC 9051 section 6.3.9).
-// In the extended form an empty pattern lists nothing.
+// patternsOf puts the reference before each pattern (RFC 9051 section 6.3.9), in
+// the form that names have. In the extended form an empty pattern lists nothing.
 func patternsOf(l *imap.List) []string {
 	var out []string
 	for _, pat := range l.Patterns {
 		if pat == "" {
 			continue
 		}
-		out = append(out, imap.CanonicalPattern(l.Reference+pat, mailbox.Separator))
+		out = append(out, imap.CanonicalPattern(norm.NFC.String(l.Reference+pat), mailbox.Separator))
 	}
 	return out
 }

@@ -16,8 +16,7 @@ var specialUses = []string{`\Archive`, `\Drafts`, `\Junk`, `\Sent`, `\Trash`}
 
 // cmdCreate: RFC 9051 section 6.3.4, RFC 6154 section 3.
 func (s *session) cmdCreate(p *imap.Parser) (string, error) {
-	// A separator at the end only says that children will follow.
-	name := strings.TrimSuffix(s.mailboxArg(p), "/")
+	name := s.newMailboxArg(p)
 	uses := p.CreateParams()
 	if err := p.End(); err != nil {
 		return "", err
@@ -37,6 +36,7 @@ func (s *session) cmdCreate(p *imap.Parser) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	s.tellName(attributes{}, canonical(name), name)
 	return fmt.Sprintf("[MAILBOXID (%s)] ", mailboxID(info.ID)), nil
 }
 
@@ -46,7 +46,7 @@ func (s *session) cmdDelete(p *imap.Parser) (string, error) {
 	if err := p.End(); err != nil {
 		return "", err
 	}
-	mine := s.sel != nil && s.sel.mbox.Name() == name
+	mine := s.sel != nil && s.sel.mbox.Name() == canonical(name)
 	if err := s.acct.Delete(s.ctx, name); err != nil {
 		return "", err
 	}
@@ -54,6 +54,7 @@ func (s *session) cmdDelete(p *imap.Parser) (string, error) {
 		s.unselect()
 		s.untagged("OK [CLOSED] The mailbox was deleted")
 	}
+	s.tellName(attributes{`\NonExistent`}, canonical(name), name)
 	return "", nil
 }
 
@@ -61,11 +62,20 @@ func (s *session) cmdDelete(p *imap.Parser) (string, error) {
 func (s *session) cmdRename(p *imap.Parser) (string, error) {
 	from := s.mailboxArg(p)
 	p.SP()
-	to := strings.TrimSuffix(s.mailboxArg(p), "/")
+	to := s.newMailboxArg(p)
 	if err := p.End(); err != nil {
 		return "", err
 	}
-	return "", s.acct.Rename(s.ctx, from, to)
+	if err := s.acct.Rename(s.ctx, from, to); err != nil {
+		return "", err
+	}
+	switch now := canonical(to); {
+	case canonical(from) == "INBOX": // which is still there
+		s.tellName(attributes{}, now, to)
+	case canonical(from) != from || now != to:
+		s.tellName(attributes{}, now, from)
+	}
+	return "", nil
 }
 
 // cmdSubscribe: RFC 9051 section 6.3.7.
@@ -75,7 +85,7 @@ func (s *session) cmdSubscribe(p *imap.Parser) (string, error) { return s.subscr
 func (s *session) cmdUnsubscribe(p *imap.Parser) (string, error) { return s.subscribe(p, false) }
 
 func (s *session) subscribe(p *imap.Parser, on bool) (string, error) {
-	name := strings.TrimSuffix(s.mailboxArg(p), "/")
+	name := s.newMailboxArg(p)
 	if err := p.End(); err != nil {
 		return "", err
 	}

@@ -7,19 +7,6 @@ import (
 	"posthouse/internal/mailbox"
 )
 
-// mailboxArg reads a mailbox name as the session's client writes it.
-func (s *session) mailboxArg(p *imap.Parser) string {
-	return s.mailboxName(p, p.AString())
-}
-
-func (s *session) mailboxName(p *imap.Parser, raw string) string {
-	name, ok := imap.DecodeMailbox(raw, s.rev2)
-	if !ok {
-		p.Fail("The mailbox name is not valid")
-	}
-	return imap.CanonicalPattern(name, mailbox.Separator)
-}
-
 // cmdSelect: RFC 9051 section 6.3.2.
 func (s *session) cmdSelect(p *imap.Parser) (string, error) { return s.open(p, false) }
 
@@ -47,15 +34,16 @@ func (s *session) open(p *imap.Parser, readOnly bool) (string, error) {
 	sel.keywords = sel.view.Keywords()
 	s.sel, s.state = sel, inMailbox
 	s.learnRecent()
-	s.describe(name)
+	s.describe(canonical(name), name)
 	if readOnly {
 		return "[READ-ONLY] ", nil
 	}
 	return "[READ-WRITE] ", nil
 }
 
-// describe sends what SELECT tells of a mailbox.
-func (s *session) describe(name string) {
+// describe sends what SELECT tells of a mailbox; given is the name by which the
+// client opened it.
+func (s *session) describe(name, given string) {
 	view := s.sel.view
 	st := view.Status()
 	s.sendFlagLists(view)
@@ -72,9 +60,7 @@ func (s *session) describe(name string) {
 	s.sendHighestModSeq()
 	s.untagged("OK [MAILBOXID (" + mailboxID(s.sel.mbox.ID()) + ")] Ok")
 	if s.rev2 { // RFC 9051 section 6.3.2
-		b := append(s.buf(), `* LIST () "/" `...)
-		b = imap.AppendMailbox(b, name, true)
-		s.out = append(b, "\r\n"...)
+		s.sendList("LIST", attributes{}, name, s.oldName(name, given))
 	}
 }
 

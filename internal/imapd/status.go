@@ -13,7 +13,7 @@ func (s *session) cmdStatus(p *imap.Parser) (string, error) {
 	if err := p.End(); err != nil {
 		return "", err
 	}
-	return "", s.sendStatus(name, items)
+	return "", s.sendStatus(imap.CanonicalPattern(name, mailbox.Separator), items)
 }
 
 // sendStatus writes the STATUS response of one mailbox. Asking for HIGHESTMODSEQ
