@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -31,7 +32,7 @@ import (
 // taken to be in a loop (RFC 5321 section 6.3 asks for at least 100).
 const DefaultMaxHops = 100
 
-// Options of an Intake. All but Bounds, Space, Catch, MaxHops and Log are needed.
+// Options of an Intake. All but Bounds, Space, Catch, IsHere, MaxHops and Log are needed.
 type Options struct {
 	DB        kv.Store
 	Counts    *refs.Counter
@@ -49,6 +50,9 @@ type Options struct {
 	// Catch, when set, is where mail for elsewhere is filed instead of being
 	// sent: "posthouse dev" lets nothing out of the house.
 	Catch *Catch
+	// IsHere tells whether an address is this house's: a literal of it is another
+	// spelling of Hostname.
+	IsHere func(netip.Addr) bool
 }
 
 // Bounds are what may change while mail comes in.

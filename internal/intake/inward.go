@@ -9,7 +9,6 @@ import (
 	"posthouse/internal/envelope"
 	"posthouse/internal/id"
 	"posthouse/internal/queue"
-	"posthouse/internal/smtp"
 	"posthouse/internal/status"
 )
 
@@ -36,8 +35,8 @@ func (w *Inward) SetIntake(in *Intake) { w.in = in }
 
 // isHere reports whether a canonical domain, as the queue has it, is ours.
 func (w *Inward) isHere(domain string) bool {
-	if domain == "" || domain == smtp.CanonicalDomain(w.in.opt.Hostname) {
-		return true // "postmaster" alone, and the house's own name
+	if domain == "" || w.in.isHouse(domain) {
+		return true // "postmaster" alone, and the house itself
 	}
 	local, err := w.in.opt.Directory.IsLocal(context.Background(), domain)
 	return local && err == nil

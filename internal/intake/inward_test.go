@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -139,7 +140,8 @@ func TestInwardPassesOthersOn(t *testing.T) {
 	if strings.Join(out.asked, " ") != "elsewhere.net elsewhere" {
 		t.Errorf("asked for %q", out.asked)
 	}
-	for _, domain := range []string{"", "example.test", "mx.house.test"} {
+	h.in.opt.IsHere = func(a netip.Addr) bool { return a.IsLoopback() }
+	for _, domain := range []string{"", "example.test", "mx.house.test", "[127.0.0.1]", "[ipv6:::1]"} {
 		if r, err := w.Resolve(t.Context(), domain); err != nil || r.Site != inwardSite {
 			t.Errorf("%q: %+v, %v", domain, r, err)
 		}

@@ -15,14 +15,27 @@ import (
 
 // resolve is Directory.Resolve for a house that has a name of its own beside its
 // domains: postmaster and abuse there, and mailer-daemon there and in every domain,
-// whom people answer reports to, are the postmaster if they are nobody else.
+// whom people answer reports to, are the postmaster if they are nobody else. Nobody
+// else is at the house itself.
 func (in *Intake) resolve(ctx context.Context, addr smtp.Address) ([]directory.Target, error) {
 	targets, err := in.opt.Directory.Resolve(ctx, addr)
-	atHouse := errors.Is(err, directory.ErrNotLocal) && smtp.CanonicalDomain(addr.Domain) == smtp.CanonicalDomain(in.opt.Hostname)
+	atHouse := errors.Is(err, directory.ErrNotLocal) && in.isHouse(addr.Domain)
 	if atHouse && (isPostmaster(addr) || role(addr) == "abuse") || (atHouse || errors.Is(err, directory.ErrNoUser)) && role(addr) == "mailer-daemon" {
 		return in.opt.Directory.Resolve(ctx, report.Postmaster)
 	}
+	if atHouse && in.opt.Catch == nil {
+		return nil, directory.ErrNoUser
+	}
 	return targets, err
+}
+
+// isHouse reports whether a domain is the name of the house itself, or a literal of
+// an address of its (RFC 5321 section 4.1.3).
+func (in *Intake) isHouse(domain string) bool {
+	if addr, ok := smtp.ParseLiteral(domain); ok {
+		return in.opt.IsHere != nil && in.opt.IsHere(addr)
+	}
+	return domain != "" && smtp.CanonicalDomain(domain) == smtp.CanonicalDomain(in.opt.Hostname)
 }
 
 // isPostmaster reports whether an address is that of a postmaster, for whom

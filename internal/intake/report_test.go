@@ -2,6 +2,7 @@ package intake
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"posthouse/internal/kv"
 	"posthouse/internal/report"
 	"posthouse/internal/smtpd"
+	"posthouse/internal/status"
 )
 
 // one gives the only report that went to the queue, for a sender elsewhere.
@@ -182,12 +184,13 @@ func TestLMTPReports(t *testing.T) {
 func TestPostmasterAlwaysArrives(t *testing.T) {
 	h := newHouse(t, "alice@example.test")
 	h.must(h.directory.SetQuota(t.Context(), addr("alice@example.test"), 10))
+	h.in.opt.IsHere = func(a netip.Addr) bool { return a == netip.MustParseAddr("2001:db8::25") }
 	c := h.call(smtpd.MX)
 	for i, to := range []string{
 		"postmaster", "Postmaster@example.test", "postmaster+abc@EXAMPLE.test", "postmaster@mx.house.test",
-		"mailer-daemon@mx.house.test", "abuse@mx.house.test", "Abuse@example.test", "MAILER-DAEMON@example.test",
+		"Postmaster@[ipv6:2001:DB8::25]", "mailer-daemon@mx.house.test", "abuse@mx.house.test", "Abuse@example.test", "MAILER-DAEMON@example.test",
 	} {
-		if i == 4 {
+		if i == 5 {
 			h.must(h.directory.SetQuota(t.Context(), addr("alice@example.test"), 0)) // those are nobody special
 		}
 		c.send("<bob@example.org>", "<"+to+">")
@@ -196,7 +199,17 @@ func TestPostmasterAlwaysArrives(t *testing.T) {
 		}
 	}
 	c.say(250, "MAIL FROM:<bob@example.org>")
-	c.say(550, "RCPT TO:<alice@mx.house.test>")
+	for _, house := range []string{"mx.house.test", "[IPv6:2001:db8::25]"} {
+		if text := c.say(550, "RCPT TO:<alice@"+house+">"); !strings.HasPrefix(text, "5.1.1 ") {
+			t.Errorf("alice@%s: %q", house, text)
+		}
+		// Our own people are told the same.
+		env := h.submission("bob@" + house)
+		if err := h.in.Rcpt(t.Context(), env, env.Rcpts[0]); err == nil || status.Of(err).Code != 550 || status.Of(err).Enhanced.Subject != 1 {
+			t.Errorf("bob@%s by alice: %v", house, err)
+		}
+	}
+	c.say(550, "RCPT TO:<postmaster@[IPv6:2001:db8::26]>")
 	c.say(550, "RCPT TO:<mailer-daemon@elsewhere.net>")
 }
 

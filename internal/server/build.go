@@ -4,8 +4,6 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
-	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -49,50 +47,6 @@ func routeRules(cfg *config.Config) (list []courier.RouteRule, err error) {
 		list = append(list, rule)
 	}
 	return list, nil
-}
-
-// isOurs tells whether the courier would call this house: the port is one on
-// which we take mail from other servers, at an address on which we listen.
-func isOurs(cfg *config.Config) func(string, []netip.Addr, uint16) bool {
-	var ours []netip.AddrPort
-	var anywhere []uint16
-	for _, spec := range cfg.Listen.SMTP {
-		a, err := net.ResolveTCPAddr("tcp", spec)
-		if err != nil {
-			continue
-		}
-		if a.IP == nil || a.IP.IsUnspecified() {
-			anywhere = append(anywhere, uint16(a.Port))
-			continue
-		}
-		ours = append(ours, netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), uint16(a.Port)))
-	}
-	return func(_ string, addrs []netip.Addr, port uint16) bool {
-		for _, addr := range addrs {
-			if slices.Contains(ours, netip.AddrPortFrom(addr.Unmap(), port)) {
-				return true
-			}
-			if slices.Contains(anywhere, port) && isMachineAddress(addr) {
-				return true
-			}
-		}
-		return false
-	}
-}
-
-// isMachineAddress reports whether an interface of this machine has addr.
-func isMachineAddress(addr netip.Addr) bool {
-	list, err := net.InterfaceAddrs()
-	if err != nil {
-		return false
-	}
-	for _, a := range list {
-		p, err := netip.ParsePrefix(a.String())
-		if err == nil && p.Addr().Unmap() == addr.Unmap() {
-			return true
-		}
-	}
-	return false
 }
 
 // smtpDoors are the listeners that speak SMTP or LMTP.

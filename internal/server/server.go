@@ -203,7 +203,7 @@ func (s *Server) openIntake(ctx context.Context) error {
 	opt := intake.Options{
 		DB: g.db, Counts: g.counts, Mailboxes: g.mailboxes, Directory: g.directory, Queue: s.queue,
 		Journal: g.journal, Clock: g.clock, Log: s.log, Hostname: s.cfg.Hostname, Space: g.space,
-		Bounds: intakeBounds(s.cfg),
+		Bounds: intakeBounds(s.cfg), IsHere: isHere(s.cfg),
 	}
 	if c := s.opt.Catch; c != nil {
 		addr, err := smtp.ParseAddress(c.Address)
