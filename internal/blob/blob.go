@@ -105,3 +105,13 @@ type Body interface {
 	Size() int64
 	Close() error
 }
+
+// Check answers what a Body has found out about itself while it was read:
+// ErrCorrupt when all of it was read, from its begin to its end, and it is not what
+// was stored. Whoever read less hears nil, and so does who reads from what is no Body.
+func Check(body io.ReaderAt) error {
+	if b, ok := body.(interface{ Check() error }); ok {
+		return b.Check()
+	}
+	return nil
+}

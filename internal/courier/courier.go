@@ -103,7 +103,7 @@ type Transfer struct {
 	From       smtp.Address
 	Rcpts      []envelope.Rcpt // at most MaxRcpts
 	Prepend    string          // header lines sent before the message
-	Body       io.ReaderAt     // read from Skip for Size bytes
+	Body       io.ReaderAt     // read from Skip for Size bytes; not sent in full when blob.Check finds it damaged
 	Skip       int64
 	Size       int64
 	EightBit   bool   // content has bytes above 127

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"posthouse/internal/blob"
 	"posthouse/internal/message"
 	"posthouse/internal/smtp"
 	"posthouse/internal/status"
@@ -116,7 +117,18 @@ func (x *transaction) prepare() error {
 			return status.New(550, 6, 0, "The message has a line of one dot between bare line ends, which would end it for some servers")
 		}
 	}
-	return nil
+	return x.sound()
+}
+
+// sound is nil unless the store has found, when all of the content had been read,
+// that it is not what was accepted.
+func (x *transaction) sound() error {
+	err := blob.Check(x.t.Body)
+	if err == nil {
+		return nil
+	}
+	x.c.opt.Log.Error("message is damaged in the store", "msg_id", string(x.t.ID), "err", err)
+	return status.New(451, 3, 0, "The message is damaged in the store")
 }
 
 // wantsBDAT reports whether the content goes by BDAT (RFC 3030 section 2): where the

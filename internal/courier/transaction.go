@@ -294,12 +294,14 @@ func (x *transaction) transfer() bool {
 	for left := x.total(); left > 0; {
 		n, err := io.ReadFull(r, src[:min(left, blockSize)])
 		if err != nil {
-			// Half a message must not look like a whole one: the connection ends.
 			x.c.opt.Log.Error("message body cannot be read", "err", err)
-			x.breakOff(&failure{outcome: x.ours(status.Internal(err)), refused: true})
-			return false
+			return x.unsent(status.Internal(err))
 		}
-		left -= int64(n)
+		if left -= int64(n); left == 0 {
+			if err := x.sound(); err != nil {
+				return x.unsent(err)
+			}
+		}
 		out := src[:n]
 		if !x.chunked {
 			out = stuff.append(dst, out)
@@ -317,4 +319,11 @@ func (x *transaction) transfer() bool {
 		return x.write([]byte(stuff.end()))
 	}
 	return true
+}
+
+// unsent ends the connection: what was begun and is not whole, or not sound, must
+// not look as if it were. It is false.
+func (x *transaction) unsent(err error) bool {
+	x.breakOff(&failure{outcome: x.ours(err), refused: true})
+	return false
 }

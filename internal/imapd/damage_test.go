@@ -45,3 +45,31 @@ func TestLostBody(t *testing.T) {
 		}
 	}
 }
+
+// TestDamagedBody flips a bit on the disk: the client gets what there is, for a
+// refusal would bring it back for ever, and the operator hears of it.
+func TestDamagedBody(t *testing.T) {
+	var log logtest.Log
+	h := newHouse(t, func(c *Config) { c.Log = log.Logger() })
+	c := h.login("")
+	c.appendMail("INBOX", "", simple)
+	c.appendMail("INBOX", "", "Subject: two\r\n\r\nwas good\r\n")
+	doortest.Flip(t, h.dir, "was good")
+	c.ok("SELECT INBOX")
+	c.ok("FETCH 1:2 (UID BODY.PEEK[HEADER])")
+	if lines := log.Lines(slog.LevelError); len(lines) > 0 {
+		t.Errorf("before it was read: %v", lines)
+	}
+	for i, items := range []string{"BODY.PEEK[]", "(BODY.PEEK[HEADER] BODY.PEEK[TEXT])"} {
+		if lines := c.ok("FETCH 1:2 " + items); !contains(lines, "vas good") {
+			t.Errorf("%s: %q", items, lines)
+		}
+		lines := log.Lines(slog.LevelError)
+		if len(lines) != i+1 {
+			t.Fatalf("%s: logged %v", items, lines)
+		}
+		if err, _ := lines[i].Attrs["err"].(string); !doortest.Glob(`~account 1, mailbox "INBOX", UID 2, body 00000001/~checksum~`, err) {
+			t.Errorf("%s: logged %v", items, lines[i])
+		}
+	}
+}

@@ -318,6 +318,9 @@ func (f *fetcher) one(it *item, sum *message.Summary) error {
 	if s.err != nil {
 		return errAnswered
 	}
+	if err := blob.Check(body); err != nil {
+		s.damaged(err) // the client has got what there is: cut off, it would come again for ever
+	}
 	return nil
 }
 

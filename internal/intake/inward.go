@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"posthouse/internal/blob"
 	"posthouse/internal/courier"
 	"posthouse/internal/envelope"
 	"posthouse/internal/id"
@@ -112,6 +113,11 @@ func (w *Inward) take(ctx context.Context, env *envelope.Envelope, t *courier.Tr
 	if _, err := io.Copy(x, content); err != nil {
 		x.Abort()
 		return nil, err
+	}
+	if err := blob.Check(t.Body); err != nil {
+		x.Abort()
+		w.in.opt.Log.Error("message is damaged in the store", "msg_id", string(t.ID), "err", err)
+		return nil, status.New(451, 3, 0, "The message is damaged in the store")
 	}
 	return x.Commit(ctx, false)
 }

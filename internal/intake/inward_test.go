@@ -2,11 +2,13 @@ package intake
 
 import (
 	"context"
+	"io"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"posthouse/internal/blob"
 	"posthouse/internal/courier"
 	"posthouse/internal/envelope"
 	"posthouse/internal/queue"
@@ -54,13 +56,18 @@ func (h *house) hold(rcpts ...envelope.Rcpt) *queue.Message {
 // release hands it to the courier, as the queue does.
 func (h *house) release(w *Inward, m *queue.Message) []courier.Outcome {
 	h.t.Helper()
+	body, err := h.bodies.Open(m.Body)
+	h.must(err)
+	defer body.Close()
+	return h.releaseBody(w, m, body)
+}
+
+func (h *house) releaseBody(w *Inward, m *queue.Message, body io.ReaderAt) []courier.Outcome {
+	h.t.Helper()
 	route, ok := w.Known("example.test")
 	if !ok {
 		h.t.Fatal("our own domain is not known")
 	}
-	body, err := h.bodies.Open(m.Body)
-	h.must(err)
-	defer body.Close()
 	t := &courier.Transfer{
 		ID: m.Envelope.ID, Route: route, From: m.Envelope.From, Body: body, Skip: m.Skip, Size: m.Size,
 		EnvID: m.Envelope.EnvID, Priority: m.Envelope.Priority, PriorityBy: m.Envelope.PriorityBy,
@@ -145,5 +152,30 @@ func TestInwardPassesOthersOn(t *testing.T) {
 		if r, err := w.Resolve(t.Context(), domain); err != nil || r.Site != inwardSite {
 			t.Errorf("%q: %+v, %v", domain, r, err)
 		}
+	}
+}
+
+// rotten is a body that has found that it is damaged.
+type rotten struct{ io.ReaderAt }
+
+func (rotten) Check() error { return blob.ErrCorrupt }
+
+// What was damaged while it was held is in no mailbox, and is tried again.
+func TestHeldAndDamaged(t *testing.T) {
+	h := newHouse(t, "alice@example.test")
+	w := NewInward(new(outside))
+	w.SetIntake(h.in)
+	m := h.hold(envelope.Rcpt{To: addr("alice@example.test")})
+	body, err := h.bodies.Open(m.Body)
+	h.must(err)
+	defer body.Close()
+	if o := h.releaseBody(w, m, rotten{body})[0]; o.Code != 451 || o.Sent() {
+		t.Errorf("%+v", o)
+	}
+	if got := h.inbox("alice@example.test"); len(got) > 0 {
+		t.Errorf("delivered: %q", got)
+	}
+	if o := h.release(w, m)[0]; !o.Sent() || len(h.inbox("alice@example.test")) != 1 {
+		t.Errorf("%+v", o)
 	}
 }

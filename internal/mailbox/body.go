@@ -64,6 +64,14 @@ func (b *namedBody) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
+// Check is for blob.Check; ErrDamaged.
+func (b *namedBody) Check() error {
+	if err := blob.Check(b.Body); err != nil {
+		return b.damage(err)
+	}
+	return nil
+}
+
 // damage makes ErrDamaged of what the store says of a damaged body.
 func (b *namedBody) damage(err error) error {
 	if !errors.Is(err, blob.ErrNotFound) && !errors.Is(err, blob.ErrCorrupt) {

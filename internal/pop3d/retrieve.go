@@ -26,7 +26,7 @@ func (s *session) send(i, lines int) {
 		return
 	}
 	if errors.Is(err, mailbox.ErrDamaged) {
-		s.damaged(err)
+		s.refuseDamaged(err)
 		return
 	}
 	if err != nil {
@@ -37,7 +37,7 @@ func (s *session) send(i, lines int) {
 	st := &stuffer{lines: lines, atStart: true, crlf: true}
 	in, octets, err := s.shown(body)
 	if errors.Is(err, mailbox.ErrDamaged) {
-		s.damaged(err)
+		s.refuseDamaged(err)
 		return
 	}
 	if err != nil {
@@ -53,12 +53,20 @@ func (s *session) send(i, lines int) {
 	}
 	s.line(".")
 	s.sent++
+	if err := blob.Check(body); err != nil {
+		s.damaged(err) // the client has got what there is: refused, it would come again for ever
+	}
 }
 
-// damaged answers for a message that the disk has lost, and will not have
-// tomorrow (RFC 3206 section 4). err says whose it is.
+// damaged is for the operator: err says whose message it is.
 func (s *session) damaged(err error) {
 	s.log().Error("a message is damaged", "login", s.login, "err", err)
+}
+
+// refuseDamaged answers for a message that the disk has lost, and will not have
+// tomorrow (RFC 3206 section 4).
+func (s *session) refuseDamaged(err error) {
+	s.damaged(err)
 	s.err("[SYS/PERM] The message is damaged")
 }
 

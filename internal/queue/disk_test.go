@@ -185,18 +185,23 @@ func (h *diskHouse) close(t testing.TB) {
 
 // accept is what intake does, without the checks.
 func (h *diskHouse) accept(text, to string) (*Message, error) {
+	return h.acceptBehind("", text, to)
+}
+
+// acceptBehind is accept of a message that lies in the store behind another text.
+func (h *diskHouse) acceptBehind(before, text, to string) (*Message, error) {
 	ctx := context.Background()
 	w, err := h.bodies.Create(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := io.WriteString(w, text); err != nil {
+	if _, err := io.WriteString(w, before+text); err != nil {
 		return nil, err
 	}
 	now := time.Now()
 	m := &Message{
 		Envelope: &envelope.Envelope{ID: id.New(now), From: addr("alice@example.test"), Received: now},
-		Size:     int64(len(text)), Rcpts: []Rcpt{{Rcpt: envelope.Rcpt{To: addr(to)}}},
+		Skip:     int64(len(before)), Size: int64(len(text)), Rcpts: []Rcpt{{Rcpt: envelope.Rcpt{To: addr(to)}}},
 	}
 	if m.Body, err = w.Commit(ctx, nil); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"errors"
+	"io"
 
 	"posthouse/internal/blob"
 	"posthouse/internal/courier"
@@ -87,6 +88,8 @@ func (q *Queue) deliver(j *job) (outs []courier.Outcome, tried bool) {
 	}
 	defer body.Close()
 	m := j.full
+	// Only what was read from its begin is checked at its end; a failure comes again.
+	_, _ = io.Copy(io.Discard, io.NewSectionReader(body, 0, m.Skip))
 	t := &courier.Transfer{
 		Route: j.route, Source: q.sourceName(j.msg.source), Caps: j.ready.caps, MaxPerConn: j.ready.perConn, From: m.Envelope.From, Rcpts: make([]envelope.Rcpt, len(j.entries)),
 		Prepend: j.rows[0].rcpt.Prepend, Body: body, Skip: m.Skip, Size: m.Size,

@@ -108,4 +108,5 @@ func (m *metrics) ground(g *ground) {
 	fn("bodies_bytes", "Bytes of message bodies on disk.", func() float64 { return float64(g.bodies.Stats().Bytes) })
 	fn("bodies_dead_bytes", "Bytes of them that nothing refers to.", func() float64 { return float64(g.bodies.Stats().DeadBytes) })
 	fn("bodies_syncs_total", "Syncs of the body log.", func() float64 { return float64(g.bodies.Stats().Fsyncs) })
+	fn("bodies_damaged_total", "Reads that found a body lost or damaged.", func() float64 { return float64(g.bodies.Stats().Damaged) })
 }

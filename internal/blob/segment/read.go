@@ -15,16 +15,31 @@ import (
 
 // body reads one record's body from a shared file.
 type body struct {
-	file   *handle
-	base   int64
-	size   int64
-	closed atomic.Bool
+	store   *Store
+	file    *handle
+	base    int64
+	header  header
+	closed  atomic.Bool
+	proof   proof
+	damaged atomic.Bool // its checksum differs
 }
 
 // Open opens a body for reading. It answers blob.ErrNotFound, or
 // blob.ErrCorrupt when the record's header is damaged or the file ends within the
-// body; the bytes of the body itself are only checked by Verify.
+// body; the bytes of the body itself are checked when all of them have been read
+// (blob.Check), and by Verify.
 func (s *Store) Open(ref blob.Ref) (blob.Body, error) {
+	b, err := s.open(ref)
+	if err != nil {
+		if errors.Is(err, blob.ErrNotFound) || errors.Is(err, blob.ErrCorrupt) {
+			s.stats.damaged.Add(1)
+		}
+		return nil, err
+	}
+	return b, nil
+}
+
+func (s *Store) open(ref blob.Ref) (*body, error) {
 	f, h, err := s.find(ref)
 	if err != nil {
 		return nil, err
@@ -33,7 +48,7 @@ func (s *Store) Open(ref blob.Ref) (blob.Body, error) {
 		f.release()
 		return nil, err
 	}
-	return &body{file: f, base: int64(h.at.offset) + headerSize, size: int64(h.bodyLen)}, nil
+	return &body{store: s, file: f, base: int64(h.at.offset) + headerSize, header: h}, nil
 }
 
 // reaches is nil when the file does not end before the body does.
@@ -105,7 +120,15 @@ func readHeader(f io.ReaderAt, at place, nonce uint64) (header, error) {
 }
 
 // Size is the length of the body.
-func (b *body) Size() int64 { return b.size }
+func (b *body) Size() int64 { return int64(b.header.bodyLen) }
+
+// Check is for blob.Check.
+func (b *body) Check() error {
+	if b.damaged.Load() {
+		return fmt.Errorf("%w: the checksum of %s differs", blob.ErrCorrupt, b.header.ref())
+	}
+	return nil
+}
 
 // ReadAt reads a range of the body and nothing else.
 func (b *body) ReadAt(p []byte, off int64) (int, error) {
@@ -115,14 +138,19 @@ func (b *body) ReadAt(p []byte, off int64) (int, error) {
 	if b.closed.Load() {
 		return 0, fs.ErrClosed
 	}
-	if off >= b.size {
+	size := b.Size()
+	if off >= size {
 		return 0, io.EOF
 	}
-	short := int64(len(p)) > b.size-off
+	short := int64(len(p)) > size-off
 	if short {
-		p = p[:b.size-off]
+		p = p[:size-off]
 	}
 	n, err := b.file.ReadAt(p, b.base+off)
+	if sum, all := b.proof.add(p[:n], off, size); all && sum != b.header.bodyCRC {
+		b.damaged.Store(true)
+		b.store.stats.damaged.Add(1)
+	}
 	switch {
 	case n == len(p) && short:
 		return n, io.EOF
