@@ -111,10 +111,8 @@ func tlsReportsIn(ctx context.Context, m *mailbox.Account, name string) ([]TLSRe
 // isTLSReport goes by the types of the message and of the parts near its surface.
 func isTLSReport(p *message.Part, depth int) bool {
 	kind := strings.ToLower(p.Type + "/" + p.Subtype)
-	for _, param := range p.Params {
-		if strings.EqualFold(param.Name, "report-type") {
-			kind += "; report-type=\"" + param.Value + `"`
-		}
+	if report := p.Param("report-type"); report != "" {
+		kind += "; report-type=\"" + report + `"`
 	}
 	if tlsrpt.IsReport(kind) {
 		return true

@@ -117,7 +117,7 @@ func AppendBodyStructure(b []byte, p *message.Part, o StructureOptions) []byte {
 // where none is named (RFC 2046 section 4.1.2): clients and other servers expect
 // it spelled out.
 func withCharset(p *message.Part) []message.Param {
-	named := func(x message.Param) bool { return strings.EqualFold(x.Name, "CHARSET") }
+	named := func(x message.Param) bool { return strings.EqualFold(strings.TrimSuffix(x.Name, "*"), "CHARSET") }
 	if p.Type != "" && !strings.EqualFold(p.Type, "TEXT") || slices.ContainsFunc(p.Params, named) {
 		return p.Params
 	}

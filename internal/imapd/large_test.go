@@ -118,3 +118,20 @@ func TestEmptyEnvelopeFields(t *testing.T) {
 		S: a OK ~
 	`)
 }
+
+// Of what RFC 2231 lets a client write only continuations are joined (section 6).
+func TestStructureKeepsEncodedParameters(t *testing.T) {
+	c := newHouse(t).login("INBOX")
+	c.appendMail("INBOX", "", "Content-Type: text/plain; charset*=us-ascii''utf-8; name*=utf-8'de'%e2%82%ac.txt;\r\n a*0*=utf-8''%c3; a*1=x; long*0=one; long*1=\" two\"\r\n"+
+		"Content-Disposition: attachment; filename=e.txt; filename*=utf-8''%e2%82%ac.txt\r\n\r\ncaf\u00e9")
+	c.ok("SELECT INBOX")
+	c.talk(`
+		C: a FETCH 1 BODYSTRUCTURE
+		S: * 1 FETCH (BODYSTRUCTURE ("text" "plain" ("charset*" "us-ascii''utf-8" "name*" "utf-8'de'%e2%82%ac.txt" "a*" "utf-8''%c3x" "long" "one two") NIL NIL "7BIT" 5 0 NIL ("attachment" ("filename" "e.txt" "filename*" "utf-8''%e2%82%ac.txt")) NIL NIL))
+		S: a OK ~
+		C: b SEARCH CHARSET UTF-8 BODY {5+}
+		C: café
+		S: * SEARCH 1
+		S: b OK ~
+	`)
+}

@@ -83,8 +83,8 @@ func TestBuilderReport(t *testing.T) {
 	if string(text) != "It did not work.\r\n\r\nSorry: grüße\r\n" {
 		t.Errorf("text %q", text)
 	}
-	if parts[2].DispParams[0].Value != "Größe.eml" {
-		t.Errorf("filename %q", parts[2].DispParams[0].Value)
+	if name := parts[2].DispParams[0]; name.Name != "filename*" || decodeExtended(name.Value) != "Größe.eml" {
+		t.Errorf("filename %q", name)
 	}
 }
 

@@ -136,14 +136,16 @@ var paramLists = []struct {
 	{`a/b; name="open; c=d`, "a/b", []Param{{"name", "open"}, {"c", "d"}}},
 	{"a/b;; stray; c=d", "a/b", []Param{{"c", "d"}}},
 	{`a/b; c="d" e=f`, "a/b", []Param{{"c", "d"}, {"e", "f"}}},
-	{"a/b; title*=us-ascii'en-us'This%20is%20%2A%2A%2Afun%2A%2A%2A", "a/b", []Param{{"title", "This is ***fun***"}}},
+	{"a/b; title*=us-ascii'en-us'This%20is%20%2A%2A%2Afun%2A%2A%2A", "a/b", []Param{{"title*", "us-ascii'en-us'This%20is%20%2A%2A%2Afun%2A%2A%2A"}}},
 	{
 		`a/b; title*0*=us-ascii'en'This%20is%20even%20more%20; title*1*=%2A%2A%2Afun%2A%2A%2A%20; title*2="isn't it!"`, "a/b",
-		[]Param{{"title", "This is even more ***fun*** isn't it!"}},
+		[]Param{{"title*", "us-ascii'en'This%20is%20even%20more%20%2A%2A%2Afun%2A%2A%2A%20isn%27t%20it!"}},
 	},
 	{`a/b; x=1; URL*1="b"; URL*0="a"; y=2`, "a/b", []Param{{"x", "1"}, {"URL", "ab"}, {"y", "2"}}},
-	{"a/b; filename=plain.txt; filename*=iso-8859-1''gr%FCn.txt", "a/b", []Param{{"filename", "grün.txt"}}},
-	{"a/b; f*=utf-8''%zz%4", "a/b", []Param{{"f", "%zz%4"}}},
+	{"a/b; filename=plain.txt; filename*=iso-8859-1''gr%FCn.txt", "a/b", []Param{{"filename", "plain.txt"}, {"filename*", "iso-8859-1''gr%FCn.txt"}}},
+	{"a/b; f*=utf-8''%zz%4", "a/b", []Param{{"f*", "utf-8''%zz%4"}}},
+	{"a/b; f*1*=%41; f*0=x*y; f=z", "a/b", []Param{{"f*", "''x%2Ay%41"}, {"f", "z"}}},
+	{"a/b; f=z; f*0=x; f*1=y", "a/b", []Param{{"f", "z"}, {"f", "xy"}}},
 	{"(", "", nil},
 	{`multipart/mixed boundary="x y"; a=b`, "multipart/mixed", []Param{{"boundary", "x y"}, {"a", "b"}}},
 	{"text / plain ; a=b", "text / plain", []Param{{"a", "b"}}},
@@ -155,6 +157,20 @@ func TestParams(t *testing.T) {
 		value, params := parseParams(tt.raw)
 		if value != tt.value || !reflect.DeepEqual(params, tt.want) {
 			t.Errorf("%q\ngot  %q %q\nwant %q %q", tt.raw, value, params, tt.value, tt.want)
+		}
+	}
+}
+
+// What is written in a charset is given as text to who asks for it.
+func TestParam(t *testing.T) {
+	for raw, want := range map[string]string{
+		"a/b; n=plain; N*=iso-8859-1''gr%FCn.txt": "grün.txt", "a/b; n*=utf-8''%zz%4": "%zz%4", "a/b; n*=x%41": "xA", "a/b; n=1; n=2": "1",
+		"a/b; n*0*=us-ascii'en'This%20is%20; n*1*=%2Afun%2A%20; n*2=\"isn't it!\"": "This is *fun* isn't it!", "a/b; n*0=x%41; n*1*=%C3%BC": "x%41ü",
+		"a/b; m=1": "",
+	} {
+		var p Part
+		if _, p.Params = parseParams(raw); p.Param("n") != want {
+			t.Errorf("%q: %q, want %q", raw, p.Param("n"), want)
 		}
 	}
 }

@@ -118,9 +118,10 @@ func FuzzParams(f *testing.F) {
 			}
 		}
 		if v := oneLine(raw); len(v) < 1000 {
-			_, back := parseParams("a/b; " + EncodeParam(Param{"n", v}))
-			if len(back) != 1 || back[0] != (Param{"n", v}) {
-				t.Fatalf("%q comes back as %q from %q", v, back, EncodeParam(Param{"n", v}))
+			var back Part
+			_, back.Params = parseParams("a/b; " + EncodeParam(Param{"n", v}))
+			if len(back.Params) != 1 || back.Param("n") != v {
+				t.Fatalf("%q comes back as %q from %q", v, back.Params, EncodeParam(Param{"n", v}))
 			}
 		}
 	})

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -9,8 +10,8 @@ import (
 const maxParams = 200 // of one field; more are dropped
 
 // parseParams reads "value; name=value; …" (RFC 2045 section 5.1), with
-// comments, missing quotes and stray semicolons tolerated, and joins and decodes
-// what RFC 2231 split and encoded. v is unfolded.
+// comments, missing quotes and stray semicolons tolerated, and joins what RFC 2231
+// split. v is unfolded.
 func parseParams(v string) (string, []Param) {
 	value, rest := leading(v)
 	r := paramReader{rest: rest}
@@ -163,18 +164,19 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// piece is a parameter whose name has the asterisks of RFC 2231.
+// piece is a section of a parameter that RFC 2231 split.
 type piece struct {
-	index   int // section 3; -1: not split
+	index   int // section 3
 	encoded bool
 	value   string
 }
 
-// joinParams joins continuations and decodes extended values (RFC 2231 sections
-// 3 and 4). An extended value wins over a plain one of the same name.
+// joinParams joins continuations (RFC 2231 section 3). What is encoded stays so:
+// of "name*0*" and "name*1" becomes "name*", and of "name*0" and "name*1" "name".
 func joinParams(params []Param) []Param {
 	var out []Param
 	pieces := map[string][]piece{}
+	place := map[int]string{} // where in out what was split goes
 	for _, p := range params {
 		base, pc, ok := splitName(p)
 		if !ok {
@@ -183,32 +185,22 @@ func joinParams(params []Param) []Param {
 		}
 		key := strings.ToLower(base)
 		if pieces[key] == nil {
-			out = append(out, Param{Name: base + "*"})
+			place[len(out)] = key
+			out = append(out, Param{Name: base})
 		}
 		pieces[key] = append(pieces[key], pc)
 	}
-	joined := out[:0]
-	for _, p := range out {
-		base, star := strings.CutSuffix(p.Name, "*")
-		pcs := pieces[strings.ToLower(base)]
-		switch {
-		case star && pcs != nil:
-			joined = append(joined, Param{base, joinPieces(pcs)})
-		case pcs == nil:
-			joined = append(joined, p)
-		}
+	for i, key := range place {
+		out[i] = joinPieces(out[i].Name, pieces[key])
 	}
-	return joined
+	return out
 }
 
-// splitName takes "name*", "name*0" and "name*0*" apart.
+// splitName takes "name*0" and "name*0*" apart.
 func splitName(p Param) (string, piece, bool) {
 	base, suffix, ok := strings.Cut(p.Name, "*")
 	if !ok || base == "" {
 		return "", piece{}, false
-	}
-	if suffix == "" {
-		return base, piece{-1, true, p.Value}, true
 	}
 	num, encoded := strings.CutSuffix(suffix, "*")
 	n, err := strconv.Atoi(num)
@@ -218,35 +210,36 @@ func splitName(p Param) (string, piece, bool) {
 	return base, piece{n, encoded, p.Value}, true
 }
 
-func joinPieces(pcs []piece) string {
+func joinPieces(base string, pcs []piece) Param {
 	sort.SliceStable(pcs, func(i, j int) bool { return pcs[i].index < pcs[j].index })
-	if pcs[0].index < 0 {
-		pcs = pcs[:1]
+	pcs = slices.CompactFunc(pcs, func(a, b piece) bool { return a.index == b.index })
+	encoded := slices.ContainsFunc(pcs, func(pc piece) bool { return pc.encoded })
+	var value strings.Builder
+	if encoded && !pcs[0].encoded {
+		value.WriteString("''") // no charset is named
 	}
+	for _, pc := range pcs {
+		if encoded && !pc.encoded {
+			pc.value = percentEncode(pc.value)
+		}
+		value.WriteString(pc.value)
+	}
+	if encoded {
+		base += "*"
+	}
+	return Param{base, value.String()}
+}
+
+// decodeExtended is the text of "charset'language'text" (RFC 2231 section 4).
+func decodeExtended(v string) string {
 	charset := ""
-	var raw []byte
-	for i, pc := range pcs {
-		if i > 0 && pc.index == pcs[i-1].index {
-			continue
+	if cs, after, ok := strings.Cut(v, "'"); ok {
+		charset, v = cs, after
+		if _, text, ok := strings.Cut(after, "'"); ok {
+			v = text
 		}
-		v := pc.value
-		if !pc.encoded {
-			raw = append(raw, v...)
-			continue
-		}
-		if i == 0 {
-			if cs, after, ok := strings.Cut(v, "'"); ok {
-				charset = cs
-				if _, text, ok := strings.Cut(after, "'"); ok {
-					v = text
-				} else {
-					v = after
-				}
-			}
-		}
-		raw = appendPercent(raw, v)
 	}
-	return string(DecodeCharset(charset, raw))
+	return string(DecodeCharset(charset, appendPercent(nil, v)))
 }
 
 // appendPercent decodes %XX (RFC 2231 section 4); a "%" without two hexadecimal

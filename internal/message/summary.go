@@ -74,8 +74,9 @@ const (
 	GroupEnd
 )
 
-// Param is a parameter of a MIME field; continuations (RFC 2231) are joined,
-// charset-encoded values are decoded to UTF-8.
+// Param is a parameter of a MIME field. Continuations (RFC 2231 section 3) are joined;
+// a value with a charset (section 4) stays as it is, and its name ends in "*"
+// (section 6): Part.Param decodes it.
 type Param struct{ Name, Value string }
 
 // Part is one MIME entity. Offsets are from the start of the whole message.

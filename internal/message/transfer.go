@@ -60,14 +60,22 @@ func PartText(p *Part, r io.Reader) io.Reader {
 // Charset returns the charset parameter, "" when there is none.
 func (p *Part) Charset() string { return p.Param("charset") }
 
-// Param returns the value of a Content-Type parameter, "" when there is none.
+// Param returns the value of a Content-Type parameter as text, "" when there is
+// none. A value with a charset (RFC 2231 section 4) wins over a plain one.
 func (p *Part) Param(name string) string {
-	for _, q := range p.Params {
-		if strings.EqualFold(q.Name, name) {
-			return q.Value
+	plain := ""
+	found := false
+	for i := range p.Params {
+		q := &p.Params[i]
+		switch base, extended := strings.CutSuffix(q.Name, "*"); {
+		case !strings.EqualFold(base, name):
+		case extended:
+			return decodeExtended(q.Value)
+		case !found:
+			plain, found = q.Value, true
 		}
 	}
-	return ""
+	return plain
 }
 
 type transferReader struct {
