@@ -31,7 +31,12 @@ func TestNoSoliciting(t *testing.T) {
 			{" SOLICIT=net.example:ADV", "Postmaster", 250, "net.example:ADV", 250, ""},
 			{"", "alice", 250, "a,net.example:ADV", 550, "SOLICIT=net.example:ADV"},
 			{" SOLICIT=a", "alice", 250, "net.example:x", 550, "SOLICIT=net.example:x"},
-			{"", "alice", 250, "net.example:x, a", 250, ""}, // no list of classes
+			{"", "alice", 250, "(a, b", 250, ""}, // no classes
+			{"", "alice", 250, "net.example:ADV ,\r\n\ta.b:c", 550, "SOLICIT=net.example:ADV"},
+			{"", "alice", 250, "a.b:c,\r\n (not (this)) net.example:adv (but this)", 550, "SOLICIT=net.example:ADV"},
+			{"", "alice", 250, "net.example:x\r\nSolicitation: no class, 1", 550, "SOLICIT=net.example:x"},
+			{" SOLICIT=b", "alice", 250, strings.Repeat("a,", smtp.MaxSolicit) + "net.example:ADV", 550, "SOLICIT=net.example:ADV"},
+			{"", "alice", 250, "net.example:AD V", 250, ""},
 		} {
 			c.say(250, "MAIL FROM:<s@example.org>"+s.param)
 			text := c.say(s.rcptCode, "RCPT TO:<"+s.rcpt+"@example.test>")
@@ -46,7 +51,7 @@ func TestNoSoliciting(t *testing.T) {
 			}
 		}
 	}
-	if got := h.inbox("alice@example.test"); len(got) != 8 || !strings.Contains(string(got[1]), "with ESMTP\r\n\t(SOLICIT=net.example:ADV:ADLT)\r\n\tid ") ||
+	if got := h.inbox("alice@example.test"); len(got) != 10 || !strings.Contains(string(got[1]), "with ESMTP\r\n\t(SOLICIT=net.example:ADV:ADLT)\r\n\tid ") ||
 		!strings.Contains(string(got[1]), "\r\nSolicitation: net.example:ADV:ADLT\r\n") {
 		t.Errorf("%q", got)
 	}
@@ -64,6 +69,11 @@ func TestSolicitingOfOurOwn(t *testing.T) {
 	m := h.queued()[0]
 	if m.Envelope.Solicit != "net.example:ADV,a" {
 		t.Errorf("%q", m.Envelope.Solicit)
+	}
+	long := h.submission("far@far.example")
+	h.must(h.take(long, complete+"Solicitation: "+strings.Repeat("class,", smtp.MaxSolicit)+"last\r\n\r\ntext\r\n"))
+	if got := h.queued()[0].Envelope.Solicit; got != strings.TrimSuffix(strings.Repeat("class,", smtp.MaxSolicit/6), ",") {
+		t.Errorf("a long list: %q", got)
 	}
 	m.Rcpts = m.Rcpts[:1]
 	w := NewInward(new(outside))

@@ -254,7 +254,7 @@ func (t *Transfer) judge(ctx context.Context, sum *message.Summary) error {
 	if err := t.ownerByHeader(ctx, header); err != nil {
 		return err
 	}
-	if err := t.unwantedByHeader(); err != nil {
+	if err := t.unwantedByHeader(header); err != nil {
 		return err
 	}
 	if t.env.Origin.Account == 0 {
