@@ -26,6 +26,20 @@ func TestOpportunisticTLS(t *testing.T) {
 	}
 }
 
+// What TLS itself sends in between, such as tickets, does not end a connection.
+func TestTLSConnectionIsKept(t *testing.T) {
+	p := newPeer(t, "127.0.0.1:0", "PIPELINING")
+	p.tls = selfSigned(t)
+	p.start()
+	c := newCourier(t, p)
+	for range 3 {
+		wantCodes(t, send(t, c, hello, "a@example.net"), 250)
+	}
+	if len(p.received()) != 3 || p.connections() != 1 {
+		t.Errorf("%d messages over %d connections", len(p.received()), p.connections())
+	}
+}
+
 func TestHandshakeFailsThenClear(t *testing.T) {
 	p := newPeer(t, "127.0.0.1:0", "PIPELINING")
 	p.badTLS = true
