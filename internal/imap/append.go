@@ -15,30 +15,44 @@ type Append struct {
 // AppendHead looks whether head, a command up to and including the announcement
 // of a literal at its end, is an APPEND of which that literal is the message.
 // ok is false when it is not (yet): then the literal belongs to another argument.
-func AppendHead(head []byte) (tag string, a Append, ok bool) {
+// fault is what is wrong with an APPEND before that literal.
+func AppendHead(head []byte) (tag string, a Append, ok bool, fault error) {
 	p := NewParser(head)
 	tag = p.Tag()
 	p.SP()
 	if p.Keyword() != "APPEND" {
-		return "", Append{}, false
+		return "", Append{}, false, nil
 	}
 	p.SP()
-	a.Mailbox = p.AString()
+	a = p.AppendArgs()
+	p.Take('~')
+	if p.err != nil && p.AtEnd() { // the literal is where it stopped
+		return "", Append{}, false, nil
+	}
+	// The announcement must be all that is left.
+	if p.Peek() != '{' || bytes.IndexByte(head[p.i:], '}') != len(head)-p.i-1 {
+		p.Fail("Expected the message as a literal")
+		return "", Append{}, false, p.err
+	}
+	return tag, a, true, nil
+}
+
+// AppendArgs reads the arguments of APPEND up to the message.
+func (p *Parser) AppendArgs() Append {
+	a := Append{Mailbox: p.AString()}
 	p.SP()
 	if p.Peek() == '(' {
 		a.Flags = p.FlagList()
 		p.SP()
 	}
 	if p.Peek() == '"' {
-		a.Date = p.DateTime()
+		// The zero time says that there is no date; it is a date all the same.
+		if a.Date = p.DateTime(); a.Date.IsZero() {
+			a.Date = a.Date.Add(time.Nanosecond)
+		}
 		p.SP()
 	}
-	p.Take('~')
-	// The announcement must be all that is left.
-	if p.err != nil || p.Peek() != '{' || bytes.IndexByte(head[p.i:], '}') != len(head)-p.i-1 {
-		return "", Append{}, false
-	}
-	return tag, a, true
+	return a
 }
 
 // CommandStart reads the tag and the name of a command, "UID FETCH" as one name.

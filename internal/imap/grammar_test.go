@@ -159,13 +159,16 @@ func TestSearchKeys(t *testing.T) {
 }
 
 func TestAppendHead(t *testing.T) {
-	tag, a, ok := AppendHead([]byte("A1 APPEND {5}\r\nINBOX (\\Seen $a) \"01-Feb-2023 04:05:06 +0200\" ~{9+}"))
-	if !ok || tag != "A1" || a.Mailbox != "INBOX" || len(a.Flags.System) != 1 || len(a.Flags.Keywords) != 1 || a.Date.Unix() != 1675217106 {
-		t.Error(tag, a, ok)
+	tag, a, ok, fault := AppendHead([]byte("A1 APPEND {5}\r\nINBOX (\\Seen $a) \"01-Feb-2023 04:05:06 +0200\" ~{9+}"))
+	if !ok || tag != "A1" || a.Mailbox != "INBOX" || len(a.Flags.System) != 1 || len(a.Flags.Keywords) != 1 || a.Date.Unix() != 1675217106 || fault != nil {
+		t.Error(tag, a, ok, fault)
 	}
-	for _, in := range []string{"A1 APPEND {5}", "A1 APPEND INBOX {5} {3}", "A1 LOGIN a {5}", "A1 APPEND INBOX (\\X) {5}"} {
-		if _, _, ok := AppendHead([]byte(in)); ok {
-			t.Errorf("%q", in)
+	for in, faulty := range map[string]bool{
+		"A1 APPEND {5}": false, "A1 LOGIN a {5}": false, `A1 APPEND "INBOX {5}`: false, "A1 APPEND {5}\r\nINBOX {5} {3}": true, "A1 APPEND INBOX {5} {3}": true,
+		`A1 APPEND INBOX (\X) {5}`: true, `A1 APPEND INBOX (\Seen {5}`: true, `A1 APPEND INBOX "yesterday" {5}`: true, "A1 APPEND INBOX () what {5}": true,
+	} {
+		if _, _, ok, fault := AppendHead([]byte(in)); ok || (fault != nil) != faulty {
+			t.Errorf("%q: %v, %v", in, ok, fault)
 		}
 	}
 }

@@ -17,6 +17,9 @@ var copyPool = sync.Pool{New: func() any { b := make([]byte, copySize); return &
 
 // cmdAppendBare answers an APPEND that has no message literal.
 func (s *session) cmdAppendBare(p *imap.Parser) (string, error) {
+	if p.AppendArgs(); p.Err() != nil && !p.AtEnd() {
+		return "", p.Err()
+	}
 	return "", imap.SyntaxError("APPEND needs the message as a literal")
 }
 

@@ -344,3 +344,22 @@ func TestNULInLiterals(t *testing.T) {
 		}
 	}
 }
+
+// A message that is encoded is shown as an empty one, and can be fetched as such;
+// its own part has the code.
+func TestEncodedMessageInside(t *testing.T) {
+	c := newHouse(t).login("INBOX")
+	c.appendMail("INBOX", "", "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\nQTogYg==\r\n--b--\r\n")
+	c.ok("SELECT INBOX") // \Recent no more
+	if lines := c.ok("FETCH 1 BODY"); !contains(lines, `~("message" "rfc822" NIL NIL NIL "base64" 8 (NIL ~) ("TEXT" "PLAIN" ~ 0 0) ~`) {
+		t.Errorf("%q", lines)
+	}
+	for item, want := range map[string]string{
+		"BODY[1]": "QTogYg==", "BINARY[1]": "A: b", "BODY[1.1]": "", "BINARY[1.1]": "", "BODY[1.HEADER]": "", "BODY[1.TEXT]": "", "BODY[1.1.MIME]": "",
+	} {
+		if _, got := c.literal(item); got != want {
+			t.Errorf("%s: %q, want %q", item, got, want)
+		}
+	}
+	c.talk("C: a FETCH 1 (BODY.PEEK[1.2] BODY.PEEK[1.1.1] BINARY.SIZE[1.1])\nS: * 1 FETCH (BODY[1.2] NIL BODY[1.1.1] NIL BINARY.SIZE[1.1] 0)\nS: a OK ~")
+}

@@ -82,11 +82,14 @@ func (s *session) readOne() (c received, again bool, err error) {
 		if !ok {
 			return received{raw: whole}, false, nil
 		}
-		if a, ok := s.appendHead(whole); ok {
+		a, fault := s.appendHead(whole)
+		switch {
+		case a != nil:
 			return received{raw: whole, append: a, literal: lit}, false, nil
-		}
-		if s.literalTooBig(lit, len(whole)) {
-			return c, true, s.refuseLiteral(whole, lit)
+		case fault != nil && s.state != notAuthenticated:
+			return c, true, s.refuseLiteral(whole, lit, fault.Error(), s.drainMessage())
+		case s.literalTooBig(lit, len(whole)):
+			return c, true, s.refuseLiteral(whole, lit, "[TOOBIG] Literal too big", s.drainLiteral())
 		}
 		if whole, err = s.readLiteral(whole, lit); err != nil {
 			return c, false, err
@@ -94,14 +97,18 @@ func (s *session) readOne() (c received, again bool, err error) {
 	}
 }
 
-// appendHead looks for an APPEND whose message comes next.
-func (s *session) appendHead(whole []byte) (*imap.Append, bool) {
+// appendHead looks for an APPEND whose message comes next, or one that must not
+// come for a fault in front of it.
+func (s *session) appendHead(whole []byte) (*imap.Append, error) {
 	i := bytes.IndexByte(whole, ' ')
 	if i < 0 || len(whole) < i+8 || !bytes.EqualFold(whole[i+1:i+7], []byte("APPEND")) {
-		return nil, false
+		return nil, nil
 	}
-	_, a, ok := imap.AppendHead(whole)
-	return &a, ok
+	_, a, ok, fault := imap.AppendHead(whole)
+	if !ok {
+		return nil, fault
+	}
+	return &a, nil
 }
 
 func (s *session) literalTooBig(lit imap.Literal, sofar int) bool {
@@ -123,24 +130,37 @@ func (s *session) readLiteral(whole []byte, lit imap.Literal) ([]byte, error) {
 	return whole, err
 }
 
-// refuseLiteral answers a command whose literal is too big. A synchronising
-// literal is never sent (RFC 9051 section 4.3); another one must be read.
-func (s *session) refuseLiteral(head []byte, lit imap.Literal) error {
+// refuseLiteral answers a command whose literal is not taken. A synchronising
+// literal is never sent (RFC 9051 section 4.3); another one must be read, and limit
+// is how much of it is.
+func (s *session) refuseLiteral(head []byte, lit imap.Literal, text string, limit uint64) error {
 	s.tag, s.name = imap.NewParser(head).CommandStart()
 	if s.tag == "" {
 		s.tag = "*"
 	}
 	if !lit.Sync {
-		limit := uint64(maxDrain)
-		if s.state == notAuthenticated {
-			limit = maxLiteral
-		}
 		if err := s.drainCommand(lit, limit); err != nil {
 			return err
 		}
 	}
-	s.badCommand("[TOOBIG] Literal too big")
+	s.badCommand(text)
 	return nil
+}
+
+// drainLiteral and drainMessage are how much is read of a literal, and of a
+// message, that is not taken.
+func (s *session) drainLiteral() uint64 {
+	if s.state == notAuthenticated {
+		return maxLiteral
+	}
+	return maxDrain
+}
+
+func (s *session) drainMessage() uint64 {
+	if s.state == notAuthenticated {
+		return maxLiteral
+	}
+	return max(2*uint64(s.srv.cfg.MaxMessageSize), maxDrain)
 }
 
 // drainCommand throws away a non-synchronising literal and what is left of its
@@ -172,11 +192,7 @@ func (s *session) drainAppend(c received) {
 	if c.append == nil || c.literal.Sync {
 		return
 	}
-	limit := uint64(maxLiteral)
-	if s.state != notAuthenticated {
-		limit = max(2*uint64(s.srv.cfg.MaxMessageSize), maxDrain)
-	}
-	if err := s.drainCommand(c.literal, limit); err != nil {
+	if err := s.drainCommand(c.literal, s.drainMessage()); err != nil {
 		var over *overflow
 		if errors.As(err, &over) {
 			s.bye(over.why, over.text)

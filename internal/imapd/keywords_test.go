@@ -138,3 +138,13 @@ func find(lines []string, text string) string {
 	}
 	return ""
 }
+
+func TestLongKeyword(t *testing.T) {
+	c := newHouse(t).login("INBOX")
+	c.appendMail("INBOX", "", simple)
+	for keyword, want := range map[string]string{strings.Repeat("k", 255): "OK ", strings.Repeat("k", 3000): "NO [LIMIT] A keyword has at most 255 bytes"} {
+		if _, tagged := c.do("STORE 1 +FLAGS (" + keyword + ")"); !strings.HasPrefix(tagged, want) {
+			t.Errorf("%d bytes: %q", len(keyword), tagged)
+		}
+	}
+}

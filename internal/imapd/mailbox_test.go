@@ -385,11 +385,8 @@ func TestDeletedUnderSession(t *testing.T) {
 	h := newHouse(t)
 	a := h.login("")
 	a.ok("CREATE tmp")
-	b := h.login("tmp")
-	b.talk(`
-		C: i IDLE
-		S: + idling
-	`)
+	b, d := h.login("tmp"), h.login("tmp")
+	b.talk("C: i IDLE\nS: + idling")
 	a.ok("SELECT tmp")
 	if lines := a.ok("DELETE tmp"); !contains(lines, "* OK [CLOSED] ~") {
 		t.Error(lines)
@@ -397,4 +394,6 @@ func TestDeletedUnderSession(t *testing.T) {
 	a.ok("NOOP")
 	b.talk("S: * BYE The selected mailbox was deleted")
 	b.closed()
+	d.talk("C: a NOOP\nS: * BYE The selected mailbox was deleted") // the last word
+	d.closed()
 }

@@ -28,6 +28,8 @@ func (s *session) refusal(err error) string {
 		return "[HASCHILDREN] The mailbox has children"
 	case errors.Is(err, mailbox.ErrOverQuota):
 		return "[OVERQUOTA] The account is over its quota"
+	case errors.Is(err, mailbox.ErrLongKeyword):
+		return "[LIMIT] A keyword has at most 255 bytes"
 	case errors.Is(err, mailbox.ErrKeywords):
 		return "[LIMIT] Too many keywords in this mailbox"
 	case errors.Is(err, mailbox.ErrTooBig):

@@ -143,10 +143,9 @@ func locate(sum *message.Summary, sec imap.Section, size int64) extent {
 		// HEADER and TEXT are of a message: the whole one, or one inside.
 		root := part
 		if len(sec.Part) > 0 {
-			if part.Message == nil {
+			if root, end = inside(part), part.BodyEnd; root == nil {
 				return extent{}
 			}
-			root, end = &part.Message.Root, part.BodyEnd
 		}
 		if sec.Kind == imap.SectionText {
 			x.from, x.to = root.BodyStart, end
@@ -163,8 +162,8 @@ func locate(sum *message.Summary, sec imap.Section, size int64) extent {
 func findPart(sum *message.Summary, path []uint32, size int64) (p *message.Part, end int64, ok bool) {
 	p, end = &sum.Root, size
 	for depth, n := range path {
-		if depth > 0 && p.Message != nil {
-			p = &p.Message.Root
+		if in := inside(p); depth > 0 && in != nil {
+			p = in
 		} else if depth > 0 && len(p.Parts) == 0 {
 			return nil, 0, false
 		}
@@ -180,6 +179,19 @@ func findPart(sum *message.Summary, path []uint32, size int64) (p *message.Part,
 		end = p.BodyEnd
 	}
 	return p, end, true
+}
+
+// inside is the message in a part, nil when it has none. One that the parser does
+// not look into, for it is encoded against RFC 2046 section 5.2.1, is empty: so
+// BODYSTRUCTURE shows it.
+func inside(p *message.Part) *message.Part {
+	switch {
+	case p.Message != nil:
+		return &p.Message.Root
+	case strings.EqualFold(p.Type, "message") && (strings.EqualFold(p.Subtype, "rfc822") || strings.EqualFold(p.Subtype, "global")):
+		return &message.Part{HeaderStart: p.BodyEnd, BodyStart: p.BodyEnd, BodyEnd: p.BodyEnd}
+	}
+	return nil
 }
 
 // headerFields writes HEADER.FIELDS and HEADER.FIELDS.NOT: the chosen fields as

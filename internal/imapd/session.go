@@ -334,7 +334,9 @@ func (s *session) stateText(cmd command) string {
 // "NAME completed".
 func (s *session) answer(cmd command, text string, err error) {
 	if s.sel != nil && s.state == inMailbox {
-		s.update(cmd.expunge, nil)
+		if s.update(cmd.expunge, nil); s.state == loggedOut {
+			return // the BYE is the last word
+		}
 	}
 	var syntax imap.SyntaxError
 	switch {

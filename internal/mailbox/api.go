@@ -6,6 +6,7 @@ package mailbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"posthouse/internal/blob"
@@ -24,6 +25,7 @@ var (
 	ErrHasChildren = errors.New("mailbox: mailbox has children")
 	ErrOverQuota   = errors.New("mailbox: over quota")        // IMAP OVERQUOTA, 5.2.2
 	ErrKeywords    = errors.New("mailbox: too many keywords") // IMAP LIMIT
+	ErrLongKeyword = fmt.Errorf("%w: one is longer than %d bytes", ErrKeywords, maxKeyword)
 	ErrTooBig      = errors.New("mailbox: message too big")
 	ErrGone        = errors.New("mailbox: message is gone") // expunged meanwhile
 	ErrDamaged     = errors.New("mailbox: message is damaged")

@@ -99,7 +99,7 @@ func indexKeyword(names []string, word string) int {
 // bits in taken are about to be used.
 func (b *boxEdit) addKeyword(names []string, word string, taken uint64) ([]string, int, error) {
 	if word == "" || len(word) > maxKeyword {
-		return nil, 0, ErrKeywords
+		return nil, 0, ErrLongKeyword
 	}
 	if len(names) < maxKeywords {
 		return append(names, word), len(names), nil
