@@ -33,8 +33,13 @@ func (t *Transfer) endHead() error {
 }
 
 // begin writes the message as far as it has come, of which the header is the first
-// end bytes.
+// end bytes. A first line that begins with white space would fold the field before it
+// (RFC 5322 section 2.2.3), which is one of ours: it begins the body.
 func (t *Transfer) begin(end int) error {
+	var gap string
+	if len(t.head) > 0 && (t.head[0] == ' ' || t.head[0] == '\t') {
+		end, gap = 0, "\r\n"
+	}
 	header, rest := message.Header(t.head[:end]), t.head[end:]
 	t.head, t.headDone = t.head[:end:end], true
 	var added string
@@ -44,7 +49,7 @@ func (t *Transfer) begin(end int) error {
 		header, added = t.settlePriority(header.Without(isOwnerField))
 		added += t.missing(header)
 	}
-	for _, part := range [][]byte{t.trace(), []byte(added), header, rest} {
+	for _, part := range [][]byte{t.trace(), []byte(added), header, []byte(gap), rest} {
 		if _, err := t.incoming.Write(part); err != nil {
 			return err
 		}

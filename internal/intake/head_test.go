@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"posthouse/internal/envelope"
+	"posthouse/internal/message"
 	"posthouse/internal/smtp"
 	"posthouse/internal/smtpd"
 )
@@ -177,5 +178,37 @@ func TestOwnerFieldOfHeldMail(t *testing.T) {
 	h.must(err)
 	if outs := h.release(w, m); outs[0].Code != 550 || outs[0].Enhanced.String() != "5.7.17" {
 		t.Errorf("to somebody else: %+v", outs[0])
+	}
+}
+
+// What would be the second line of a field of ours is the body, and no way to have a
+// From that is somebody else's.
+func TestFirstLineThatFolds(t *testing.T) {
+	h := newHouse(t, "alice@example.test")
+	for _, text := range []string{
+		" From: bob@example.test\r\n\r\nx\r\n", "\tx\r\nFrom: bob@example.test\r\nDate: x\r\n\r\nx\r\n", " \r\nFrom: bob@example.test\r\n", " x\r\n",
+	} {
+		for _, own := range []bool{false, true} {
+			env := h.submission("alice@example.test")
+			if !own {
+				env.From, env.Origin = addr("s@example.org"), envelope.Origin{Door: "smtp"}
+			}
+			got := string(h.file(env, text[:1], text[1:]))
+			header, body, _ := strings.Cut(got, "\r\n\r\n")
+			last := header[strings.LastIndexByte(header, '\n')+1:]
+			if body != text || own && last != "Message-ID: <"+string(env.ID)+"@mx.house.test>" || !own && !strings.HasSuffix(last, "+0000") {
+				t.Errorf("%q, own %v: %q", text, own, got)
+			}
+			if _, has := message.Header(got).Get("From"); has {
+				t.Errorf("%q, own %v: it has a From", text, own)
+			}
+		}
+	}
+	// A line of that kind further on is what it always was.
+	text := "Subject: x\r\n y\r\n\r\n z\r\n"
+	env := h.submission("alice@example.test")
+	env.From, env.Origin = addr("s@example.org"), envelope.Origin{Door: "smtp"}
+	if got := string(h.file(env, text)); !strings.HasSuffix(got, "+0000\r\n"+text) {
+		t.Errorf("%q", got)
 	}
 }
