@@ -12,9 +12,6 @@ import (
 	"posthouse/internal/message"
 )
 
-// maxHeader is how much of a header HEADER.FIELDS looks at.
-const maxHeader = 4 << 20
-
 // openBody opens the bytes of a message; nil when it is gone or damaged.
 func (f *fetcher) openBody(it *item) (blob.Body, error) {
 	body, err := f.s.sel.mbox.Body(f.s.ctx, it.entry)
@@ -192,66 +189,4 @@ func inside(p *message.Part) *message.Part {
 		return &message.Part{HeaderStart: p.BodyEnd, BodyStart: p.BodyEnd, BodyEnd: p.BodyEnd}
 	}
 	return nil
-}
-
-// headerFields writes HEADER.FIELDS and HEADER.FIELDS.NOT: the chosen fields as
-// they are, and the empty line.
-func (f *fetcher) headerFields(it *imap.FetchItem, body io.ReaderAt, x extent) error {
-	s := f.s
-	header := make([]byte, min(x.size(), maxHeader))
-	if n, err := body.ReadAt(header, x.from); err != nil && n < len(header) {
-		s.unreadable(err)
-		return errAnswered
-	}
-	if err := s.worked(x.size()); err != nil {
-		return err
-	}
-	fields := selectFields(header, it.Section.Fields, it.Section.Kind == imap.SectionHeaderFields)
-	if it.Partial {
-		part := extent{0, int64(len(fields)), true}.part(it.Offset, it.Count)
-		fields = fields[part.from:part.to]
-	}
-	maskNUL(fields)
-	b := append(s.buf(), '{')
-	b = appendUint(b, uint64(len(fields)))
-	b = append(b, "}\r\n"...)
-	s.out = append(b, fields...)
-	return nil
-}
-
-// selectFields keeps the fields with the names (or without them), in place.
-func selectFields(header []byte, names []string, with bool) []byte {
-	out := header[:0]
-	keep := false
-	for len(header) > 0 {
-		line := header
-		if i := bytes.IndexByte(header, '\n'); i >= 0 {
-			line = header[:i+1]
-		}
-		header = header[len(line):]
-		if len(bytes.TrimRight(line, "\r\n")) == 0 {
-			break
-		}
-		if line[0] != ' ' && line[0] != '\t' {
-			keep = hasName(line, names) == with
-		}
-		if keep {
-			out = append(out, line...)
-		}
-	}
-	return append(out, "\r\n"...)
-}
-
-func hasName(line []byte, names []string) bool {
-	i := bytes.IndexByte(line, ':')
-	if i < 0 {
-		return false
-	}
-	name := string(bytes.TrimRight(line[:i], " \t"))
-	for _, n := range names {
-		if strings.EqualFold(n, name) {
-			return true
-		}
-	}
-	return false
 }

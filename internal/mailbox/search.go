@@ -91,11 +91,12 @@ type candidate struct {
 	e   *Entry
 	sum *message.Summary // nil in the first round
 
-	ctx    context.Context
-	m      *Mailbox
-	body   blob.Body
-	header message.Header // of the message, when read
-	err    error          // of reading; the answer does not count then
+	ctx      context.Context
+	m        *Mailbox
+	body     blob.Body
+	header   message.Header // a window of a header, read last
+	headerAt int64          // where it begins
+	err      error          // of reading; the answer does not count then
 }
 
 func (c *candidate) close() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -203,5 +204,41 @@ func TestStreamContains(t *testing.T) {
 		if found, _ := streamContains(strings.NewReader(hay), needle); found {
 			t.Error("found in straw alone")
 		}
+	}
+}
+
+// A header longer than what is looked at together is searched to its end, but of
+// one field only as much as that.
+func TestSearchLongHeader(t *testing.T) {
+	g := newGround(t)
+	g.create(1)
+	var header strings.Builder
+	for i := range 30000 {
+		fmt.Fprintf(&header, "X-%d: %s\r\n\tfolded %d.\r\n", i, strings.Repeat("v", 80), i)
+	}
+	raw := header.String() + "Long: " + strings.Repeat("w", headerWindow) + "Hidden: x\r\n Hidden: x\r\nHidden-Not: there\r\nSubject: late\r\n\r\nbody\r\n"
+	g.deliver(1, "INBOX", raw)
+	if header.Len() < 3*headerWindow {
+		t.Fatal("the header is not long")
+	}
+	m := g.box(g.account(1), "INBOX")
+	for _, tt := range []struct {
+		field, text string
+		want        int
+	}{
+		{"X-0", "folded 0.", 1}, {"X-29999", "folded 29999.", 1}, {"X-29999", "folded 29998.", 0}, {"X-15000", "vvv\tfolded 15000.", 1},
+		{"Subject", "late", 1}, {"Long", "www", 1}, {"Long", "x", 0}, {"Hidden", "", 0}, {"Hidden-Not", "there", 1}, {"X-30000", "", 0},
+	} {
+		got, err := m.Search(t.Context(), m.Snapshot(), &Criterion{Kind: MatchHeader, Field: tt.field, Text: tt.text})
+		if err != nil || len(got) != tt.want {
+			t.Errorf("%s %q: found %d, want %d; %v", tt.field, tt.text, len(got), tt.want, err)
+		}
+	}
+	e := m.Snapshot().At(0)
+	c := &candidate{e: &e, m: m, ctx: t.Context(), sum: message.Parse([]byte(raw))}
+	defer c.close()
+	n := 0
+	if c.anyField(&c.sum.Root, func(message.Field) bool { n++; return false }); n != 30003 || c.err != nil {
+		t.Errorf("%d fields, want 30003; %v", n, c.err)
 	}
 }

@@ -27,13 +27,13 @@ func (q *query) inPart(c *candidate, p *message.Part, root bool) bool {
 	if c.err != nil || c.ctx.Err() != nil {
 		return false
 	}
-	if !root && q.kind == MatchText && q.inHeader(c.readHeader(p), true) {
+	if !root && q.kind == MatchText && q.inHeader(c, p) {
 		return true
 	}
 	switch {
 	case p.Message != nil:
 		inside := &p.Message.Root
-		return q.inHeader(c.readHeader(inside), true) || q.inPart(c, inside, true)
+		return q.inHeader(c, inside) || q.inPart(c, inside, true)
 	case len(p.Parts) > 0:
 		for i := range p.Parts {
 			if q.inPart(c, &p.Parts[i], false) {

@@ -1,14 +1,16 @@
 package mailbox
 
 import (
+	"bytes"
 	"io"
 	"strings"
 
 	"posthouse/internal/message"
 )
 
-// maxSearchHeader is the most bytes of one header that a search reads.
-const maxSearchHeader = 1 << 20
+// headerWindow is how much of a header a search looks at together, so also the most
+// of one field.
+const headerWindow = 1 << 20
 
 // evalContent answers from the summary where that is as good as the message
 // itself, and else from the message.
@@ -40,7 +42,7 @@ func (q *query) evalContent(c *candidate) bool {
 	case MatchBody:
 		return q.inBody(c)
 	case MatchText:
-		return q.inHeader(c.header0(), true) || q.inBody(c)
+		return q.inHeader(c, &c.sum.Root) || q.inBody(c)
 	}
 	return false
 }
@@ -65,49 +67,78 @@ func (q *query) address(c *candidate, field string, list []message.Address) bool
 // inField looks for the text in every field of that name; "" asks for any
 // (RFC 9051 section 6.4.4).
 func (q *query) inField(c *candidate, name string) bool {
-	for f := range c.header0().Fields() {
-		if f.Is(name) && contains(message.DecodeText(string(f.Value)), q.text) {
-			return true
+	return c.anyField(&c.sum.Root, func(f message.Field) bool {
+		return f.Is(name) && contains(message.DecodeText(string(f.Value)), q.text)
+	})
+}
+
+// inHeader looks for the text in any field of a part's header, its name included.
+func (q *query) inHeader(c *candidate, p *message.Part) bool {
+	return c.anyField(p, func(f message.Field) bool {
+		return contains(string(f.Name)+": "+message.DecodeText(string(f.Value)), q.text)
+	})
+}
+
+// anyField reports whether a field of a part's header is as asked. It reads a window
+// at a time, each from the start of a field on, unless that is longer than a window:
+// then its rest is passed over. False after a fault.
+func (c *candidate) anyField(p *message.Part, asked func(message.Field) bool) bool {
+	mid := false // at is inside a line
+	for at := p.HeaderStart; at < p.BodyStart; {
+		h := c.readHeader(at, p.BodyStart)
+		if h == nil {
+			return false
 		}
+		from, to := 0, len(h)
+		if mid {
+			from = lineEnd(h)
+		}
+		last := at+int64(to) == p.BodyStart
+		for f := range h[from:].Fields() {
+			if f.End += from; f.End == len(h) && from+f.Start > 0 && !last {
+				to = from + f.Start // it may go on
+				break
+			}
+			if asked(f) {
+				return true
+			}
+		}
+		at += int64(to)
+		mid = h[to-1] != '\n'
 	}
 	return false
 }
 
-// inHeader looks for the text in any field, its name included.
-func (q *query) inHeader(h message.Header, names bool) bool {
-	for f := range h.Fields() {
-		text := message.DecodeText(string(f.Value))
-		if names {
-			text = string(f.Name) + ": " + text
-		}
-		if contains(text, q.text) {
-			return true
-		}
+// lineEnd is where the first line of b ends, its LF included.
+func lineEnd(b []byte) int {
+	if i := bytes.IndexByte(b, '\n'); i >= 0 {
+		return i + 1
 	}
-	return false
+	return len(b)
 }
 
-// header0 is the header of the message itself.
-func (c *candidate) header0() message.Header {
-	if c.header == nil {
-		c.header = c.readHeader(&c.sum.Root)
+// readHeader reads a window of a header that ends at to; nil after a fault. The
+// latest is kept: most headers are one, and several keys ask for it.
+func (c *candidate) readHeader(at, to int64) message.Header {
+	n := int(min(to-at, headerWindow))
+	if c.header != nil && c.headerAt == at && len(c.header) == n {
+		return c.header
 	}
-	return c.header
-}
-
-// readHeader reads the header of a part; nil after a fault.
-func (c *candidate) readHeader(p *message.Part) message.Header {
 	body := c.bytes()
 	if body == nil {
 		return nil
 	}
-	n := min(p.BodyStart-p.HeaderStart, maxSearchHeader)
-	h := make([]byte, max(n, 0))
-	if _, err := body.ReadAt(h, p.HeaderStart); err != nil && err != io.EOF {
-		c.err = err
+	if c.err = c.ctx.Err(); c.err != nil {
 		return nil
 	}
-	return h
+	if cap(c.header) < n {
+		c.header = make([]byte, n)
+	}
+	c.header, c.headerAt = c.header[:n], at
+	if _, err := body.ReadAt(c.header, at); err != nil && err != io.EOF {
+		c.header, c.err = nil, err
+	}
+	return c.header
 }
 
 // contains compares under case folding; needle is folded already.
