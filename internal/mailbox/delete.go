@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"posthouse/internal/kv"
+	"posthouse/internal/space"
 )
 
 // Delete removes a mailbox and its messages. A mailbox with children becomes
@@ -18,6 +19,7 @@ func (a *Account) Delete(ctx context.Context, name string) error {
 	if name == inboxName {
 		return ErrNotAllowed
 	}
+	ctx = space.For(ctx, space.Clearing)
 	var id uint32
 	var more bool
 	modseq, err := a.a.s.update(ctx, a.a.id, func(e *edit) (err error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"posthouse/internal/kv"
+	"posthouse/internal/space"
 )
 
 // expungePage is the most messages that one transaction removes: some 700 KB.
@@ -15,6 +16,7 @@ const expungePage = 5_000
 // carry \Deleted; with force the flag is not asked for. It returns the UIDs removed. When it returns,
 // Snapshot shows the change.
 func (m *Mailbox) Expunge(ctx context.Context, uids UIDSet, force bool) (UIDSet, error) {
+	ctx = space.For(ctx, space.Clearing)
 	list := m.Snapshot().expungeable(uids, force)
 	var gone UIDSet
 	var last uint64

@@ -1,6 +1,10 @@
 package mailbox
 
-import "context"
+import (
+	"context"
+
+	"posthouse/internal/space"
+)
 
 // flagsPage is the most messages that one transaction changes: some 700 KB.
 const flagsPage = 8_000
@@ -10,6 +14,9 @@ const flagsPage = 8_000
 // transactions, each with its own modseq; the result has the last.
 func (m *Mailbox) StoreFlags(ctx context.Context, r StoreRequest) (StoreResult, error) {
 	var res StoreResult
+	if r.Op != FlagsRemove && r.Flags&Deleted != 0 {
+		ctx = space.For(ctx, space.Clearing)
+	}
 	uids := m.Snapshot().uidsIn(r.UIDs)
 	var err error
 	for len(uids) > 0 && err == nil {

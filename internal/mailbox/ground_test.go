@@ -82,7 +82,7 @@ func groundOn(t testing.TB, index vfs.FS, disk faultfs.FS) *ground {
 
 func (g *ground) open() {
 	g.t.Helper()
-	db, err := pebble.Open(filepath.Join(g.dir, "kv"), pebble.Options{FS: g.index})
+	db, err := pebble.Open(filepath.Join(g.dir, "kv"), pebble.Options{FS: g.index, Space: g.space})
 	g.must(err)
 	bodies, err := segment.Open(filepath.Join(g.dir, "blob"), segment.Options{FS: g.disk, Space: g.space})
 	g.must(err)

@@ -10,6 +10,7 @@ import (
 	"posthouse/internal/blob/refs"
 	"posthouse/internal/id"
 	"posthouse/internal/kv"
+	"posthouse/internal/space"
 )
 
 const (
@@ -55,6 +56,7 @@ func (s *Store) Sweep(ctx context.Context) error { return s.sweepAll(ctx, 0) }
 
 // sweepAll is Sweep with the time to be recovered halved so often.
 func (s *Store) sweepAll(ctx context.Context, haste int) error {
+	ctx = space.For(ctx, space.Clearing)
 	var first error
 	err := s.Accounts(ctx, func(acct id.Account) bool {
 		if err := s.sweep(ctx, acct, haste); err != nil && first == nil {

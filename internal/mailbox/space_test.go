@@ -57,6 +57,23 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("EXPUNGE in the reserve: %v, %v", gone, err)
 	}
 
+	room(1<<18 - 1)
+	if _, err := m.StoreFlags(t.Context(), StoreRequest{UIDs: one(2), Op: FlagsAdd, Flags: Flagged}); !errors.Is(err, blob.ErrFull) {
+		t.Errorf("STORE in the last quarter of the reserve: %v", err)
+	}
+	for _, op := range []FlagOp{FlagsSet, FlagsAdd} {
+		if _, err := m.StoreFlags(t.Context(), StoreRequest{UIDs: one(2), Op: op, Flags: Deleted}); err != nil {
+			t.Errorf("\\Deleted in the last quarter of the reserve: %v", err)
+		}
+	}
+	if gone, err := m.Expunge(t.Context(), nil, false); err != nil || len(gone) != 1 {
+		t.Errorf("EXPUNGE in the last quarter of the reserve: %v, %v", gone, err)
+	}
+	if err := a.Delete(t.Context(), "Trash"); err != nil {
+		t.Errorf("DELETE in the last quarter of the reserve: %v", err)
+	}
+	g.must(g.sweepAll(t.Context(), 0))
+
 	disk.Room(-1) // or the collector would see a full disk
 	haste := 0
 	for ; haste < 20; haste++ {

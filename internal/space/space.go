@@ -5,6 +5,7 @@
 package space
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,19 +33,37 @@ const (
 	// writes. It leaves a quarter, with which the index's engine works: it
 	// rewrites its files before it removes the old ones.
 	Index
+	// Clearing is what makes room in the end: the flag \Deleted, expunges, and
+	// dropping what was expunged. It leaves an eighth. See For.
+	Clearing
 
 	// Uses is how many there are.
 	Uses
 )
 
 // String is the name of u in metrics.
-func (u Use) String() string { return [Uses]string{"mail", "copies", "index"}[u] }
+func (u Use) String() string { return [Uses]string{"mail", "copies", "index", "clearing"}[u] }
+
+type useKey struct{}
+
+// For marks what is done in a context as a use of room.
+func For(ctx context.Context, use Use) context.Context {
+	return context.WithValue(ctx, useKey{}, use)
+}
+
+// UseOf is what For said, else Index.
+func UseOf(ctx context.Context) Use {
+	if use, ok := ctx.Value(useKey{}).(Use); ok {
+		return use
+	}
+	return Index
+}
 
 // Auto is an Options.Reserve: what AutoReserve says of the file system.
 const Auto = -1
 
 // maxAuto is what the index's engine can use at a time, twice: four logs and four
-// tables of 16 MB, and a rewriting.
+// tables of 16 MB, and a rewriting. Of a smaller reserve they are smaller.
 const maxAuto = 256 << 20
 
 // AutoReserve is the reserve of a file system of total bytes: a twentieth, at most

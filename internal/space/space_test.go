@@ -56,16 +56,17 @@ func (b *bench) set(free int64) {
 func TestUses(t *testing.T) {
 	b := newBench(800, 10_000)
 	for _, c := range []struct {
-		free                int64
-		mail, copies, index bool
+		free                          int64
+		mail, copies, index, clearing bool
 	}{
-		{1000, true, true, true}, {799, false, true, true}, {400, false, true, true}, {399, false, false, true},
-		{200, false, false, true}, {199, false, false, false}, {0, false, false, false},
-		{899, false, true, true}, // it takes a margin until mail is taken again
-		{900, true, true, true},
+		{1000, true, true, true, true}, {799, false, true, true, true}, {400, false, true, true, true}, {399, false, false, true, true},
+		{200, false, false, true, true}, {199, false, false, false, true}, {100, false, false, false, true}, {99, false, false, false, false},
+		{0, false, false, false, false},
+		{899, false, true, true, true}, // it takes a margin until mail is taken again
+		{900, true, true, true, true},
 	} {
 		b.set(c.free)
-		for use, want := range map[Use]bool{Mail: c.mail, Copies: c.copies, Index: c.index} {
+		for use, want := range map[Use]bool{Mail: c.mail, Copies: c.copies, Index: c.index, Clearing: c.clearing} {
 			err := b.Fits(use, 0)
 			if (err == nil) != want || err != nil && !errors.Is(err, ErrFull) {
 				t.Errorf("%d free: %v answers %v", c.free, use, err)
@@ -79,8 +80,18 @@ func TestUses(t *testing.T) {
 		}
 	}
 	f := b.Figures()
-	if f.Free != 900 || f.Reserve != 800 || f.Low || f.Refused[Mail] != 7 || f.Refused[Copies] != 4 || f.Refused[Index] != 2 {
+	if f.Free != 900 || f.Reserve != 800 || f.Low || f.Refused[Mail] != 9 || f.Refused[Copies] != 6 || f.Refused[Index] != 4 || f.Refused[Clearing] != 2 {
 		t.Errorf("figures %+v", f)
+	}
+}
+
+// TestUseOf finds what a context was marked for.
+func TestUseOf(t *testing.T) {
+	if use := UseOf(t.Context()); use != Index {
+		t.Errorf("unmarked: %v", use)
+	}
+	if use := UseOf(For(t.Context(), Clearing)); use != Clearing {
+		t.Errorf("marked: %v", use)
 	}
 }
 

@@ -118,3 +118,21 @@ func TestCollectInReserve(t *testing.T) {
 		}
 	}
 }
+
+// TestCloseWhenFull is a stop on a disk without room: nothing went wrong, and the
+// next start finds everything.
+func TestCloseWhenFull(t *testing.T) {
+	dir := t.TempDir()
+	disk := new(faultfs.Injector)
+	s := openStore(t, dir, Options{FS: disk})
+	body := pattern(1, 5000)
+	ref := put(t, s, body, "meta")
+	disk.Room(0)
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	disk.Room(-1)
+	s = openStore(t, dir, Options{FS: disk})
+	wantBody(t, s, ref, body)
+	wantBody(t, s, put(t, s, body, "meta"), body)
+}

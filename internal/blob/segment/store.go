@@ -213,7 +213,7 @@ func (s *Store) Close() error {
 }
 
 // writeCleanState notes that the end of the log is known. It is not needed for
-// correctness, so a failed store leaves the old note.
+// correctness, so a failed store, or a full disk, leaves the old note.
 func (s *Store) writeCleanState() error {
 	if s.failure() != nil {
 		return nil
@@ -222,10 +222,12 @@ func (s *Store) writeCleanState() error {
 	if s.active != nil {
 		st.active, st.clean = s.active.num, s.active.size
 	}
-	if err := writeDurably(s.fs, s.path(stateName), st.encode()); err != nil {
-		return storageError(err)
+	err := writeDurably(s.fs, s.path(stateName), st.encode())
+	if err = storageError(err); errors.Is(err, blob.ErrFull) {
+		s.log.Warn("no room to note where the log ends: the next start looks for it", "err", err)
+		return nil
 	}
-	return nil
+	return err
 }
 
 // begin registers a commit; it fails after Close. The caller calls
@@ -292,8 +294,11 @@ func (s *Store) syncDir() error {
 	return nil
 }
 
-// storageError makes a full disk recognisable.
+// storageError makes a full disk recognisable. nil stays nil.
 func storageError(err error) error {
+	if err == nil {
+		return nil
+	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return fmt.Errorf("%w: %w", blob.ErrFull, err)
 	}

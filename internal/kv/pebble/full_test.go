@@ -155,6 +155,18 @@ func TestSpace(t *testing.T) {
 	if err := next(); !errors.Is(err, kv.ErrFull) {
 		t.Errorf("in the last part of it: %v", err)
 	}
+	clear := func() error {
+		return s.Update(space.For(ctx, space.Clearing), kv.Partitions{partB}, func(tx kv.Tx) error {
+			return tx.Set(kv.NewKey(partB).Byte('c'), nil)
+		})
+	}
+	if err := clear(); err != nil {
+		t.Errorf("what makes room, in the last part of it: %v", err)
+	}
+	room(499)
+	if err := clear(); !errors.Is(err, kv.ErrFull) {
+		t.Errorf("what makes room, at the end of it: %v", err)
+	}
 	check(t, s, l.snapshot())
 	if err := s.Update(ctx, kv.Partitions{partA}, func(kv.Tx) error { return nil }); err != nil {
 		t.Errorf("an Update that writes nothing: %v", err)
@@ -167,4 +179,33 @@ func TestSpace(t *testing.T) {
 		t.Errorf("with room again: %v", err)
 	}
 	check(t, s, l.snapshot())
+}
+
+// TestSmallReserve fills the logs of a house that has just started, on a disk of
+// which little is kept: they must leave some of it.
+func TestSmallReserve(t *testing.T) {
+	ctx := context.Background()
+	const reserve = 8 << 20
+	disk := new(faultfs.Injector)
+	disk.Room(reserve)
+	keep := space.New(space.Options{FS: disk, Clock: clock.NewFake(time.Unix(1_800_000_000, 0)), Dirs: []string{t.TempDir()}, Reserve: reserve})
+	s, err := Open("db", Options{FS: vfs.NewMem(), Space: keep})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	value := make([]byte, 32<<10)
+	var most uint64
+	for n := range uint64(384) { // the same rows again and again, as flags are
+		err := s.Update(ctx, kv.Partitions{partA}, func(tx kv.Tx) error {
+			return tx.Set(kv.NewKey(partA).Byte('f').Uint64(n%64), value)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, s.Metrics().DiskBytes)
+	}
+	if most > reserve*3/4 {
+		t.Errorf("the index took %d bytes of a reserve of %d", most, reserve)
+	}
 }

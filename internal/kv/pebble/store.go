@@ -36,8 +36,10 @@ type Options struct {
 	Logger *slog.Logger
 	// CacheSize is the memory for blocks read from disk, in bytes; 0 is 64 MB.
 	CacheSize int64
-	// MemTableSize is the memory for recent writes, in bytes; 0 is 16 MB. It is
-	// small because recycled WAL files are as large.
+	// MemTableSize is the memory for recent writes, in bytes; 0 is 16 MB, or less
+	// with a small reserve of Space: four logs of that size wait for their flush and
+	// five more to be written again, and all of them come out of the reserve when a
+	// house that has just started fills them.
 	MemTableSize uint64
 	// Space watches the disk; nil uses it to the end.
 	Space *space.Reserve
@@ -143,12 +145,27 @@ func pebbleOptions(dir string, opt Options, l logger) *pebble.Options {
 		o.CacheSize = 64 << 20
 	}
 	if o.MemTableSize == 0 {
-		o.MemTableSize = 16 << 20
+		o.MemTableSize = memTableSize(opt.Space.Figures().Reserve)
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
 	return o
+}
+
+// The bounds of memTableSize.
+const (
+	minMemTable = 512 << 10
+	maxMemTable = 16 << 20
+)
+
+// memTableSize is what leaves a quarter of a reserve alone, with which tables are
+// written; without a reserve it is the most.
+func memTableSize(reserve int64) uint64 {
+	if reserve == 0 {
+		return maxMemTable
+	}
+	return uint64(min(max(reserve/16, minMemTable), maxMemTable))
 }
 
 // enter counts a call in; every enter that returns nil needs a leave.
@@ -240,7 +257,7 @@ func (s *Store) run(ctx context.Context, t *tx, parts kv.Partitions, fn func(kv.
 		return err
 	}
 	if t.request.batch != nil {
-		if err := s.space.Fits(space.Index, 0); err != nil {
+		if err := s.space.Fits(space.UseOf(ctx), 0); err != nil {
 			return err
 		}
 	}
