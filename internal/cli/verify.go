@@ -63,7 +63,7 @@ func (a *app) verify(c *cobra.Command, _ []string) error {
 	}
 	fmt.Fprintf(a.Err, "checked %d accounts, %d bodies, %d queue messages\n", found.Accounts, found.Bodies, found.Queued)
 	if found.Problems > 0 {
-		return fmt.Errorf("%d problems found", found.Problems)
+		return fmt.Errorf("%s found", count(found.Problems, "problem"))
 	}
 	return nil
 }
@@ -85,5 +85,8 @@ func (a *app) rebuild(c *cobra.Command, _ []string) error {
 	}
 	fmt.Fprintf(a.Err, "%d accounts, %d messages in mailboxes, %d queue entries (on hold), %d bodies could not be read; the old index is in %s\n",
 		done.Accounts, done.Messages, done.Queued, done.Damaged, done.OldIndex)
+	if done.Doubts > 0 {
+		return fmt.Errorf("the index is made again, but not all is there or certain: see the %s above", count(done.Doubts, "line"))
+	}
 	return nil
 }

@@ -3,7 +3,6 @@ package directory
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"posthouse/internal/blob"
 	"posthouse/internal/id"
 	"posthouse/internal/kv"
+	"posthouse/internal/smtp"
 )
 
 // Object is the copy of one object that was found in the log (package record).
@@ -28,8 +28,9 @@ const restoreBatch = 100
 // Restore makes the directory again from the copies in the log, in any order;
 // of several copies of an object the newest counts, and what was removed after
 // it was copied stays away. OnCreate runs for every account. The directory must
-// be empty and not in use: ErrExists. Objects that cannot be read, or that
-// belong to no domain, are passed over; errs tells about each.
+// be empty and not in use: ErrExists. Objects that cannot be read are passed over,
+// and a domain that is missing while something is in it is made again, with new
+// keys, for it cannot have been removed; errs tells about each.
 func (d *Directory) Restore(ctx context.Context, objects []Object) (errs []error, err error) {
 	im := d.impl
 	im.writing.Lock()
@@ -37,11 +38,17 @@ func (d *Directory) Restore(ctx context.Context, objects []Object) (errs []error
 	if len(*im.ix.byAge.Load()) > 0 || im.next > 1 {
 		return nil, ErrExists
 	}
-	r := restoring{d: im}
+	r := restoring{d: im, names: make(map[string]bool)}
 	if objects, err = r.withoutOwn(ctx, objects); err != nil {
 		return nil, err
 	}
-	objects = r.newest(objects)
+	if objects, err = r.withDomains(r.newest(objects)); err != nil {
+		return r.errs, err
+	}
+	slices.SortFunc(objects, func(a, b Object) int {
+		// Of two accounts with one address the younger has it, which has the higher number.
+		return cmp.Or(cmp.Compare(rank(a.Name), rank(b.Name)), cmp.Compare(len(b.Name), len(a.Name)), strings.Compare(b.Name, a.Name))
+	})
 	for from := 0; from < len(objects); {
 		to := min(from+restoreBatch, len(objects))
 		if err := r.batch(ctx, objects[from:to]); err != nil {
@@ -53,8 +60,9 @@ func (d *Directory) Restore(ctx context.Context, objects []Object) (errs []error
 }
 
 type restoring struct {
-	d    *dirImpl
-	errs []error
+	d     *dirImpl
+	errs  []error
+	names map[string]bool // addresses of the accounts that were restored
 }
 
 // withoutOwn leaves out the ledger that Open has just made.
@@ -67,8 +75,7 @@ func (r *restoring) withoutOwn(ctx context.Context, objects []Object) ([]Object,
 	return slices.DeleteFunc(slices.Clone(objects), func(o Object) bool { return !own.IsZero() && o.Ref == own }), err
 }
 
-// newest drops older copies and what was removed, and puts the ledger first,
-// then domains, then the rest.
+// newest drops older copies and what was removed.
 func (r *restoring) newest(objects []Object) []Object {
 	last := make(map[string]Object)
 	for _, o := range objects {
@@ -92,21 +99,21 @@ func (r *restoring) newest(objects []Object) []Object {
 	for _, o := range last {
 		list = append(list, o)
 	}
-	slices.SortFunc(list, func(a, b Object) int {
-		return cmp.Or(cmp.Compare(rank(a.Name), rank(b.Name)), strings.Compare(a.Name, b.Name))
-	})
 	return list
 }
 
-// rank is the order in which kinds of objects are restored.
+// rank is the order in which kinds of objects are restored: the ledger, then domains,
+// then accounts, then aliases.
 func rank(name string) int {
 	switch kind, _, _ := strings.Cut(name, "/"); kind {
 	case ledgerName:
 		return 0
 	case "domain":
 		return 1
+	case "account":
+		return 2
 	}
-	return 2
+	return 3
 }
 
 // batch restores some objects in one transaction.
@@ -121,7 +128,7 @@ func (r *restoring) batch(ctx context.Context, objects []Object) error {
 		case err != nil:
 			r.errs = append(r.errs, fmt.Errorf("%s: %w", o.Name, err))
 		case rank(o.Name) < 2:
-			fn() // accounts and aliases look for their domain
+			fn() // accounts count as uses of their domain
 		default:
 			apply = append(apply, fn)
 		}
@@ -145,7 +152,60 @@ func (r *restoring) batch(ctx context.Context, objects []Object) error {
 	return nil
 }
 
-var errNoDomain = errors.New("its domain is not there")
+// withDomains drops domains that cannot be read, and makes those again that are
+// missing while something is in them.
+func (r *restoring) withDomains(objects []Object) ([]Object, error) {
+	have := make(map[string]bool)
+	objects = slices.DeleteFunc(objects, func(o Object) bool {
+		if rank(o.Name) != 1 {
+			return false
+		}
+		var f domainForm
+		err := decodeObject(o.Data, &f)
+		if err != nil {
+			r.errs = append(r.errs, fmt.Errorf("%s: %w", o.Name, err))
+		}
+		have[f.Name] = true
+		return err != nil
+	})
+	for _, o := range objects {
+		domain := domainIn(o)
+		if domain == "" || have[domain] {
+			continue
+		}
+		have[domain] = true
+		made, err := r.makeDomain(domain)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, made)
+		r.errs = append(r.errs, fmt.Errorf("%s: lost, and made again from the addresses in it: its DKIM keys are new and need new DNS records", made.Name))
+	}
+	return objects, nil
+}
+
+// domainIn is the domain that an account or an alias is in; "" for other objects and
+// what cannot be read.
+func domainIn(o Object) string {
+	var f struct {
+		Address smtp.Address `json:"address"`
+	}
+	if rank(o.Name) < 2 || decodeObject(o.Data, &f) != nil {
+		return ""
+	}
+	return domainOf(f.Address.Key())
+}
+
+// makeDomain makes the object of a domain.
+func (r *restoring) makeDomain(name string) (Object, error) {
+	now := r.d.clock.Now().UTC()
+	keys, err := makeDKIM(now)
+	if err != nil {
+		return Object{}, err
+	}
+	data, err := encodeObject(&domainForm{Form: rowForm, Name: name, Tenant: tenant, Created: now, DKIM: keys})
+	return Object{Name: domainName(name), Date: now, Data: data}, err
+}
 
 // object adds one object to c, and returns what the index is told afterwards.
 func (r *restoring) object(c *change, o Object, next *id.Account, made *[]id.Account) (func(), error) {
@@ -173,9 +233,10 @@ func (r *restoring) object(c *change, o Object, next *id.Account, made *[]id.Acc
 			return nil, err
 		}
 		key := f.Address.Key()
-		if err := errors.Join(r.belongs(key), r.d.taken(key)); err != nil || f.ID == 0 {
-			return nil, cmp.Or(err, ErrInvalid)
+		if r.names[key] || f.ID == 0 {
+			return nil, fmt.Errorf("%w: %s", ErrExists, f.Address)
 		}
+		r.names[key] = true
 		put(accountRow(f.ID))
 		c.row(addressRow(key), appendUint64(uint64(f.ID)))
 		c.parts = append(c.parts, kv.AccountPartition(uint64(f.ID)))
@@ -188,20 +249,13 @@ func (r *restoring) object(c *change, o Object, next *id.Account, made *[]id.Acc
 			return nil, err
 		}
 		key := f.Address.Key()
-		if err := r.belongs(key); err != nil {
-			return nil, err
+		if r.names[key] {
+			return nil, fmt.Errorf("%w: as an account", ErrExists)
 		}
 		put(aliasRow(key))
 		return func() { r.d.ix.setAlias(Alias{f.Address, f.Targets}) }, nil
 	}
 	return nil, fmt.Errorf("unknown kind of object")
-}
-
-func (r *restoring) belongs(key string) error {
-	if _, ok := r.d.ix.domains.get(domainOf(key)); !ok {
-		return errNoDomain
-	}
-	return nil
 }
 
 // ledger restores the ledger in the place of the one that Open has just made.

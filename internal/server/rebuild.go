@@ -12,7 +12,6 @@ import (
 
 	"posthouse/internal/blob/segment"
 	"posthouse/internal/config"
-	"posthouse/internal/directory"
 	"posthouse/internal/envelope"
 	"posthouse/internal/id"
 	"posthouse/internal/message"
@@ -29,13 +28,16 @@ type Rebuilt struct {
 	Messages int
 	Queued   int // recipients, on hold
 	Damaged  int // records that could not be read
+	Doubts   int // lines about what is lost or uncertain
 	OldIndex string
 }
 
 // Rebuild makes the index again from the bodies: the directory, every message in
 // the mailbox it arrived in, every recipient elsewhere on hold. What only the
-// index knew is lost: flags changed and messages moved since they arrived. The
-// old index is kept beside the new one. A rebuild that breaks off changes nothing.
+// index knew is lost: flags changed and messages moved since they arrived; but the
+// directory is taken from the old index as well. Mail of an account whose record is
+// lost goes to one that is made again for it. The old index is kept beside the new
+// one. A rebuild that breaks off changes nothing.
 func Rebuild(ctx context.Context, cfg *config.Config, log *slog.Logger, say func(string)) (Rebuilt, error) {
 	if !hasBodies(cfg.Data) {
 		return Rebuilt{}, fmt.Errorf("%s: %w", cfg.Data, ErrNoStore)
@@ -48,7 +50,7 @@ func Rebuild(ctx context.Context, cfg *config.Config, log *slog.Logger, say func
 	if err != nil {
 		return Rebuilt{}, err
 	}
-	b := &rebuilder{ground: g, say: say, accounts: make(map[id.Account]bool)}
+	b := &rebuilder{ground: g, say: say, accounts: make(map[id.Account]bool), holders: make(map[id.Account]string), filed: make(map[id.Account]int)}
 	err = b.run(ctx)
 	if err := errors.Join(err, g.close()); err != nil {
 		return b.made, err
@@ -90,26 +92,43 @@ type rebuilder struct {
 	queue    *queue.Queue
 	say      func(string)
 	made     Rebuilt
-	accounts map[id.Account]bool
+	accounts map[id.Account]bool   // in the directory
+	holders  map[id.Account]string // address, of all that messages were filed for
+	filed    map[id.Account]int    // messages
+}
+
+// doubt says what is lost or uncertain.
+func (b *rebuilder) doubt(format string, args ...any) {
+	b.made.Doubts++
+	b.say(fmt.Sprintf(format, args...))
 }
 
 func (b *rebuilder) run(ctx context.Context) error {
 	b.queue = queue.New(queue.Options{
 		DB: b.db, Bodies: b.ground.bodies, Counts: b.counts, Journal: b.journal, Clock: b.clock, Log: b.log, Hostname: b.cfg.Hostname,
 	})
+	if n, err := b.ground.bodies.RepairForwards(ctx); err != nil {
+		return err
+	} else if n > 0 {
+		b.say(fmt.Sprintf("%d forwarding tables were lost, and made again", n))
+	}
 	if err := b.restoreDirectory(ctx); err != nil {
 		return err
 	}
-	return b.ground.bodies.Records(ctx, func(r segment.Record) error {
+	missing, err := b.recoverAccounts(ctx)
+	if err != nil {
+		return err
+	}
+	err = b.ground.bodies.Records(ctx, func(r segment.Record) error {
 		if r.Err != nil {
 			b.made.Damaged++
-			b.say(fmt.Sprintf("segment %08x, %d to %d: %v", r.Segment, r.From, r.To, r.Err))
+			b.doubt("segment %08x, %d to %d: %v%s", r.Segment, r.From, r.To, r.Err, whose(r.Meta))
 			return nil
 		}
 		meta, err := record.Decode(r.Meta)
 		if err != nil {
 			b.made.Damaged++
-			b.say(fmt.Sprintf("%s: %v", refText(r.Ref), err))
+			b.doubt("%s: %v", refText(r.Ref), err)
 			return nil
 		}
 		if meta.Kind == record.Directory {
@@ -117,38 +136,9 @@ func (b *rebuilder) run(ctx context.Context) error {
 		}
 		return b.refile(ctx, r, meta)
 	})
-}
-
-// restoreDirectory makes the directory again from the copies of its objects.
-func (b *rebuilder) restoreDirectory(ctx context.Context) error {
-	var objects []directory.Object
-	err := b.ground.bodies.Records(ctx, func(r segment.Record) error {
-		if r.Err != nil {
-			return nil
-		}
-		meta, err := record.Decode(r.Meta)
-		if err != nil || meta.Kind != record.Directory {
-			return nil
-		}
-		data, err := io.ReadAll(r.Body)
-		objects = append(objects, directory.Object{Name: meta.Object, Date: meta.Date, Ref: r.Ref, Data: data})
-		return err
-	})
-	if err != nil {
-		return err
+	if err == nil {
+		b.tellMissing(missing)
 	}
-	passed, err := b.directory.Restore(ctx, objects)
-	for _, e := range passed {
-		b.say("directory: " + e.Error())
-	}
-	if err != nil {
-		return fmt.Errorf("restore the directory: %w", err)
-	}
-	accounts, err := b.directory.Accounts(ctx)
-	for _, a := range accounts {
-		b.accounts[a.ID] = true
-	}
-	b.made.Accounts = len(accounts)
 	return err
 }
 
@@ -160,8 +150,9 @@ func (b *rebuilder) refile(ctx context.Context, r segment.Record, meta *record.M
 	}
 	sum := parser.Finish()
 	for _, l := range meta.Local {
+		b.filed[id.Account(l.Account)]++
 		if !b.accounts[id.Account(l.Account)] {
-			continue // the account was removed
+			continue // it was removed: tellMissing
 		}
 		if err := b.mailboxes.Refile(ctx, id.Account(l.Account), l.Mailbox, r.Ref, sum, meta.Flags, meta.Date); err != nil {
 			return fmt.Errorf("%s: %w", refText(r.Ref), err)
@@ -188,7 +179,7 @@ func (b *rebuilder) queued(r segment.Record, meta *record.Meta, sum *message.Sum
 			Notify: q.Notify, ORcpt: q.ORcpt, RRVS: q.RRVS, RRVSContinue: q.RRVSContinue,
 		}}
 		if err := rcpt.To.UnmarshalText([]byte(q.To)); err != nil {
-			b.say(fmt.Sprintf("%s: recipient %q: %v", refText(r.Ref), q.To, err))
+			b.doubt("%s: recipient %q: %v", refText(r.Ref), q.To, err)
 			continue
 		}
 		m.Rcpts = append(m.Rcpts, rcpt)

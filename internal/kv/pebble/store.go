@@ -43,6 +43,9 @@ type Options struct {
 	MemTableSize uint64
 	// Space watches the disk; nil uses it to the end.
 	Space *space.Reserve
+	// ReadOnly writes nothing; the database must be there, and may be damaged in
+	// part: what cannot be read is an error of View.
+	ReadOnly bool
 
 	rest time.Duration // after a rewriting that found no room; but for tests the constant
 }
@@ -99,34 +102,6 @@ func Open(dir string, opt Options) (*Store, error) {
 	return s, nil
 }
 
-// openPebble opens the database unless the disk fails meanwhile. Pebble would wait for
-// ever for the tables that it makes of its log.
-func openPebble(dir string, opt *pebble.Options, f *failure) (*pebble.DB, error) {
-	type result struct {
-		db  *pebble.DB
-		err error
-	}
-	done := make(chan result, 1)
-	go func() {
-		db, err := pebble.Open(dir, opt)
-		done <- result{db, err}
-	}()
-	select {
-	case r := <-done:
-		if r.err == nil && f.err() != nil {
-			return nil, errors.Join(f.err(), r.db.Close())
-		}
-		return r.db, r.err
-	case <-f.failed:
-	}
-	go func() { // should the disk get well while the process still lives
-		if r := <-done; r.err == nil {
-			r.db.Close()
-		}
-	}()
-	return nil, f.err()
-}
-
 func pebbleOptions(dir string, opt Options, l logger) *pebble.Options {
 	fs := opt.FS
 	if fs == nil {
@@ -140,6 +115,7 @@ func pebbleOptions(dir string, opt Options, l logger) *pebble.Options {
 		FormatMajorVersion:          formatVersion,
 		Logger:                      l,
 		EventListener:               l.events(),
+		ReadOnly:                    opt.ReadOnly,
 	}
 	if o.CacheSize == 0 {
 		o.CacheSize = 64 << 20

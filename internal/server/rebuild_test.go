@@ -1,0 +1,186 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"posthouse/internal/admin"
+	"posthouse/internal/config"
+	"posthouse/internal/directory"
+)
+
+// filled makes a stopped house in which bob has three messages and alice has two;
+// carol was removed with hers.
+func filled(t *testing.T) *config.Config {
+	t.Helper()
+	cfg := configIn(t, t.TempDir())
+	socket := filepath.Join(t.TempDir(), "lmtp")
+	cfg.Listen.LMTP = []string{"unix:" + socket}
+	s, err := Start(t.Context(), cfg, Options{
+		Log: slog.New(slog.DiscardHandler),
+		Furnish: func(ctx context.Context, api admin.API) error {
+			return furnish(ctx, api, []string{"alice@example.test", "bob@example.test", "carol@example.test", "all@example.test > alice@example.test, bob@example.test"})
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	p := &peer{t: t, conn: conn, in: bufio.NewReader(conn)}
+	p.want("220 ")
+	p.do("LHLO x.example", "250")
+	for n, to := range []string{"all", "all", "bob", "carol"} {
+		p.do("MAIL FROM:<x@y.example>", "250")
+		p.do("RCPT TO:<"+to+"@example.test>", "250")
+		p.do("DATA", "354")
+		p.do(fmt.Sprintf("Subject: %d\r\n\r\nbody\r\n.", n), "250")
+	}
+	p.do("QUIT", "221")
+	if err := errors.Join(s.ground.house(s.queue, nil, nil).RemoveAccount(t.Context(), "carol@example.test"), s.Stop()); err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func configIn(t *testing.T, data string) *config.Config {
+	t.Helper()
+	cfg, err := config.Parse("test", []byte("hostname = \"mx.example.test\"\ndata = \""+data+"\"\n[listen]\nsmtp = []\n"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// spoil flips a bit in the body of every record whose meta has the text.
+func spoil(t *testing.T, data, text string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(data, bodiesDir, "*.seg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, at := range regexp.MustCompile(regexp.QuoteMeta(text)).FindAllIndex(b, -1) {
+			// The body is JSON, and its end is where the meta begins.
+			end := bytes.LastIndex(b[:at[0]], []byte(`}{"v":`))
+			b[end-1] ^= 1
+			found++
+		}
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found == 0 {
+		t.Fatalf("no record of %s", text)
+	}
+}
+
+// Damage to the records of the directory never costs mail, with the old index or
+// without it, and is never passed over in silence.
+func TestRebuildFromDamagedRecords(t *testing.T) {
+	source := filled(t).Data
+	const bobs, domains, ledgers = `"object":"account/2"`, `"object":"domain/`, `"object":"ledger"`
+	for _, c := range []struct {
+		name   string
+		spoilt []string
+		index  bool     // whether the old one is there
+		bob    string   // where bob's mail is afterwards
+		login  bool     // whether bob's password is known
+		doubts []string // what lines must tell
+	}{
+		{name: "Whole", bob: "bob@example.test", login: true},
+		{name: "AccountInIndex", spoilt: []string{bobs}, index: true, bob: "bob@example.test", login: true, doubts: []string{"account/2"}},
+		{name: "DomainInIndex", spoilt: []string{domains}, index: true, bob: "bob@example.test", login: true, doubts: []string{"domain/example.test"}},
+		{name: "AllInIndex", spoilt: []string{`"object":"`}, index: true, bob: "bob@example.test", login: true, doubts: []string{"ledger"}},
+		{name: "Account", spoilt: []string{bobs}, bob: "bob@example.test", doubts: []string{"account/2: its record is lost: made again as bob@example.test, without a password, with 3 messages"}},
+		{name: "Domain", spoilt: []string{domains}, bob: "bob@example.test", login: true, doubts: []string{"domain/example.test: lost, and made again"}},
+		{name: "All", spoilt: []string{`"object":"`}, bob: "bob@example.test", doubts: []string{"account/1", "account/2"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := configIn(t, filepath.Join(t.TempDir(), "data"))
+			if err := os.CopyFS(cfg.Data, os.DirFS(source)); err != nil {
+				t.Fatal(err)
+			}
+			for _, text := range c.spoilt {
+				spoil(t, cfg.Data, text)
+			}
+			if !c.index {
+				if err := os.RemoveAll(filepath.Join(cfg.Data, indexDir)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for round := range 2 {
+				made, lines := rebuilt(t, cfg)
+				if made.Messages != 5 || made.Accounts != 2 || (made.Doubts > 0) != (len(c.doubts) > 0) {
+					t.Errorf("round %d: %+v\n%s", round, made, lines)
+				}
+				for _, want := range c.doubts {
+					if round == 0 && !strings.Contains(lines, want) {
+						t.Errorf("no word of %s:\n%s", want, lines)
+					}
+				}
+				holds(t, cfg, map[string]int64{"alice@example.test": 2, c.bob: 3}, c.login)
+			}
+		})
+	}
+}
+
+func rebuilt(t *testing.T, cfg *config.Config) (Rebuilt, string) {
+	t.Helper()
+	var lines strings.Builder
+	made, err := Rebuild(t.Context(), cfg, slog.New(slog.DiscardHandler), func(line string) { fmt.Fprintln(&lines, line) })
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &lines)
+	}
+	return made, lines.String()
+}
+
+// holds checks how many messages each account has, and whether bob can log in.
+func holds(t *testing.T, cfg *config.Config, want map[string]int64, login bool) {
+	t.Helper()
+	o, err := OpenOffline(t.Context(), cfg, slog.New(slog.DiscardHandler), OfflineOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	accounts, err := o.ground.directory.Accounts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range accounts {
+		u, err := o.ground.mailboxes.Usage(t.Context(), a.ID)
+		if n, known := want[a.Address.String()]; err != nil || !known || u.Messages != n {
+			t.Errorf("%s has %d messages, %v", a.Address, u.Messages, err)
+		}
+	}
+	if len(accounts) != len(want) {
+		t.Errorf("%d accounts", len(accounts))
+	}
+	_, err = o.ground.directory.Authenticate(t.Context(), directory.Attempt{Login: "bob@example.test"}, "posthouse")
+	if login != (err == nil) {
+		t.Errorf("bob's login: %v", err)
+	}
+	var problems []string
+	if _, err := o.Verify(t.Context(), func(p string) { problems = append(problems, p) }); err != nil || len(slices.Compact(problems)) > 0 {
+		t.Errorf("verify: %v %q", err, problems)
+	}
+}
