@@ -11,6 +11,7 @@ import (
 
 	"posthouse/internal/blob"
 	"posthouse/internal/courier"
+	"posthouse/internal/id"
 	"posthouse/internal/journal"
 	"posthouse/internal/report"
 	"posthouse/internal/status"
@@ -315,7 +316,7 @@ func TestRefs(t *testing.T) {
 	m := h.letterTo("a@one.net", "b@one.net")
 	h.file(m)
 	var got []blob.Ref
-	if err := h.q.Refs(t.Context(), func(r blob.Ref) error { got = append(got, r); return nil }); err != nil {
+	if err := h.q.Refs(t.Context(), func(_ id.ID, r blob.Ref) error { got = append(got, r); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(got, []blob.Ref{m.Body}) {

@@ -80,15 +80,15 @@ func (q *Queue) verifyBody(ctx context.Context, msg id.ID, ref blob.Ref, report 
 	}
 }
 
-// Refs calls fn for the body of every message in the queue: one reference each.
-func (q *Queue) Refs(ctx context.Context, fn func(blob.Ref) error) error {
+// Refs calls fn for every message in the queue with its body: one reference each.
+func (q *Queue) Refs(ctx context.Context, fn func(id.ID, blob.Ref) error) error {
 	for shard := range uint16(Shards) {
-		err := scanRows(ctx, q.opt.DB, kv.QueueShard(shard), rowMessage, func(_, value []byte) error {
+		err := scanRows(ctx, q.opt.DB, kv.QueueShard(shard), rowMessage, func(key, value []byte) error {
 			h, _, err := decodeHead(value)
 			if err != nil {
 				return err
 			}
-			return fn(h.body)
+			return fn(id.ID(key), h.body)
 		})
 		if err != nil {
 			return err

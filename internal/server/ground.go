@@ -58,6 +58,26 @@ var ErrNoStore = errors.New("no store here")
 // ErrIndexLost means that there are bodies without an index.
 var ErrIndexLost = errors.New("the index is gone and the bodies are there: run posthouse rebuild")
 
+// ErrBodiesLost means that there is an index without its bodies.
+var ErrBodiesLost = errors.New("the index is there and the bodies are gone: put them back, from a copy of the data directory if need be")
+
+// advise adds what helps when the index is damaged.
+func advise(err error) error {
+	if errors.Is(err, pebble.ErrDamaged) && !errors.As(err, new(advised)) {
+		return advised{err}
+	}
+	return err
+}
+
+// advised is an error with advice.
+type advised struct{ error }
+
+func (e advised) Error() string {
+	return e.error.Error() + ": posthouse rebuild makes the index again from the bodies"
+}
+
+func (e advised) Unwrap() error { return e.error }
+
 // hasBodies reports whether there is a segment in the body log.
 func hasBodies(data string) bool {
 	found, err := filepath.Glob(filepath.Join(data, bodiesDir, "*.seg"))
@@ -136,7 +156,7 @@ func openGround(ctx context.Context, cfg *config.Config, log *slog.Logger, opt g
 	g := &ground{cfg: cfg, log: log, trust: newTrust(cfg), clock: clock.System{}}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, g.close())
+			err = errors.Join(advise(err), g.close())
 		}
 	}()
 	if opt.index == "" {
@@ -159,13 +179,13 @@ func openGround(ctx context.Context, cfg *config.Config, log *slog.Logger, opt g
 		return nil, err
 	}
 	g.db, err = pebble.Open(index, pebble.Options{Logger: log, CacheSize: cfg.Store.Cache.Bytes(), Space: g.space})
-	if errors.Is(err, pebble.ErrDamaged) {
-		return nil, fmt.Errorf("open the store in %s: %w: posthouse rebuild makes the index again from the bodies", cfg.Data, err)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("open the store in %s: %w", cfg.Data, err)
 	}
 	if err := checkFormat(ctx, g.db); err != nil {
+		return nil, err
+	}
+	if err := g.checkBodies(ctx); err != nil {
 		return nil, err
 	}
 	if err := g.openBodies(opt.rebuild); err != nil {
@@ -207,6 +227,24 @@ func (g *ground) openSpace(index string) error {
 	g.space = space.New(space.Options{Clock: g.clock, Log: g.log, Dirs: []string{index, bodies}, Reserve: reserve, Ballast: filepath.Join(g.cfg.Data, ballastName)})
 	g.space.Jettison()
 	return nil
+}
+
+// checkBodies refuses an index that knows of bodies where there is not one.
+func (g *ground) checkBodies(ctx context.Context) error {
+	if hasBodies(g.cfg.Data) {
+		return nil
+	}
+	return g.db.View(ctx, func(r kv.Reader) error {
+		known := false
+		err := refs.Scan(r, func(blob.Ref, int) bool {
+			known = true
+			return false
+		})
+		if known {
+			return fmt.Errorf("%s: %w", filepath.Join(g.cfg.Data, bodiesDir), ErrBodiesLost)
+		}
+		return err
+	})
 }
 
 func (g *ground) openBodies(rebuild bool) error {

@@ -48,7 +48,7 @@ func filled(t *testing.T) *config.Config {
 		p.do("MAIL FROM:<x@y.example>", "250")
 		p.do("RCPT TO:<"+to+"@example.test>", "250")
 		p.do("DATA", "354")
-		p.do(fmt.Sprintf("Subject: %d\r\n\r\nbody\r\n.", n), "250")
+		p.do(fmt.Sprintf("Message-ID: <%d@y.example>\r\n\r\nbody of %d\r\n.", n, n), "250")
 	}
 	p.do("QUIT", "221")
 	if err := errors.Join(s.ground.house(s.queue, nil, nil).RemoveAccount(t.Context(), "carol@example.test"), s.Stop()); err != nil {

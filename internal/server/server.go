@@ -288,8 +288,9 @@ func (s *Server) watchStore(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 	case <-s.ground.db.Failed():
-		s.log.Error("the store failed: no mail is accepted any more", "err", s.ground.db.Err())
-		s.fail(s.ground.db.Err())
+		err := advise(s.ground.db.Err())
+		s.log.Error("the store failed: no mail is accepted any more", "err", err.Error())
+		s.fail(err)
 	}
 }
 

@@ -1,9 +1,12 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"posthouse/internal/blob"
 	"posthouse/internal/blob/refs"
@@ -34,7 +37,7 @@ func (o *Offline) Verify(ctx context.Context, report func(problem string)) (Find
 	if err == nil {
 		err = v.bodies(ctx)
 	}
-	return v.found, err
+	return v.found, advise(err)
 }
 
 type verifier struct {
@@ -63,7 +66,7 @@ func (v *verifier) references(ctx context.Context) error {
 	})
 	return errors.Join(err,
 		g.mailboxes.Refs(ctx, hold),
-		v.queue.Refs(ctx, func(ref blob.Ref) error {
+		v.queue.Refs(ctx, func(_ id.ID, ref blob.Ref) error {
 			v.found.Queued++
 			return hold(ref, 1)
 		}),
@@ -90,19 +93,31 @@ func (v *verifier) counts(ctx context.Context) error {
 	return err
 }
 
-// bodies reads every body that is referred to and compares its checksum.
+// bodies reads every body that is referred to and compares its checksum, and looks
+// at the heads of the segments.
 func (v *verifier) bodies(ctx context.Context) error {
+	bad := make(map[blob.Ref]error)
 	for ref := range v.holders {
 		v.found.Bodies++
 		err := v.ground.bodies.Verify(ctx, ref)
 		switch {
 		case errors.Is(err, blob.ErrCorrupt), errors.Is(err, blob.ErrNotFound):
-			v.report(fmt.Sprintf("body %s: %v", refText(ref), err))
+			bad[ref] = err
 		case err != nil:
 			return err
 		}
 	}
-	return nil
+	whose, err := v.whose(ctx, bad)
+	for _, ref := range slices.SortedFunc(maps.Keys(bad), byPlace) {
+		v.report(fmt.Sprintf("body %s: %v: %s", refText(ref), bad[ref], whose[ref]))
+	}
+	return errors.Join(err, v.ground.bodies.VerifyHeads(ctx, func(num uint32, err error) {
+		v.report(fmt.Sprintf("segment %08x: %v", num, err))
+	}))
+}
+
+func byPlace(a, b blob.Ref) int {
+	return cmp.Or(cmp.Compare(a.Segment, b.Segment), cmp.Compare(a.Offset, b.Offset))
 }
 
 func refText(ref blob.Ref) string {

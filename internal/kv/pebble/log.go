@@ -42,12 +42,13 @@ func (l logger) Fatalf(format string, args ...any) {
 }
 
 // events makes the store fail on background errors, which Pebble would retry
-// without end. A full disk is borne where patience is.
+// without end. A full disk is borne where patience is. Errors are logged as text:
+// Pebble's print the stack otherwise.
 func (l logger) events() *pebble.EventListener {
 	e := &pebble.EventListener{
 		BackgroundError: func(err error) {
 			if l.p.bears(err) {
-				l.log.Warn("store: no room on the disk to rewrite the index; it is tried again later", "err", err)
+				l.log.Warn("store: no room on the disk to rewrite the index; it is tried again later", "err", err.Error())
 				return
 			}
 			if l.f.err() != nil {
@@ -55,12 +56,12 @@ func (l logger) events() *pebble.EventListener {
 				time.Sleep(50 * time.Millisecond)
 				return
 			}
-			l.log.Error("store failed", "err", err)
-			l.f.fail(fmt.Errorf("pebble: background: %w", err))
+			l.log.Error("store failed", "err", err.Error())
+			l.f.fail(damage(fmt.Errorf("pebble: background: %w", err)))
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			l.log.Error("store: corrupt data", "path", info.Path, "err", info.Details)
-			l.f.fail(fmt.Errorf("pebble: corrupt data in %s: %w", info.Path, info.Details))
+			l.log.Error("store: corrupt data", "path", info.Path, "err", info.Details.Error())
+			l.f.fail(fmt.Errorf("%w: pebble: %s: %w", ErrDamaged, info.Path, info.Details))
 		},
 		DiskSlow: func(info pebble.DiskSlowInfo) {
 			l.log.Warn("store: slow disk", "event", info.String())

@@ -90,11 +90,8 @@ func Open(dir string, opt Options) (*Store, error) {
 	if errors.Is(err, syscall.EAGAIN) { // of the lock on the directory
 		return nil, fmt.Errorf("kv: %s: %w", dir, ErrLocked)
 	}
-	if pebble.IsCorruptionError(err) {
-		return nil, fmt.Errorf("kv: open %s: %w: %w", dir, ErrDamaged, err)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("kv: open %s: %w", dir, err)
+		return nil, fmt.Errorf("kv: open %s: %w", dir, damage(err))
 	}
 	p.begun.Store(true)
 	s := &Store{db: db, f: f, p: p, space: opt.Space, locks: newKeyedLocks(), watch: newWatchers()}
@@ -178,7 +175,15 @@ func (s *Store) View(ctx context.Context, fn func(kv.Reader) error) error {
 		r.ended = true
 		_ = snap.Close() // only ever nil
 	}()
-	return fn(r)
+	return damage(fn(r))
+}
+
+// damage marks errors that come of files that are not what was written: ErrDamaged.
+func damage(err error) error {
+	if err != nil && pebble.IsCorruptionError(err) && !errors.Is(err, ErrDamaged) {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return err
 }
 
 // Update implements kv.Store.
@@ -226,7 +231,7 @@ func (s *Store) run(ctx context.Context, t *tx, parts kv.Partitions, fn func(kv.
 		}
 	}()
 	t.begin(ctx, parts, batch)
-	err := fn(t)
+	err := damage(fn(t))
 	refused := t.err
 	t.end()
 	if err := firstError(err, refused, ctx.Err()); err != nil {
