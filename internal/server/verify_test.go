@@ -67,7 +67,7 @@ func TestVerifyNamesTheMessage(t *testing.T) {
 		}
 		return at >= 0
 	})
-	spoil(t, cfg.Data, `"object":"account/2"`)
+	spoil(t, cfg.Data, "account/2")
 	problems := verified(t, cfg)
 	if len(problems) != 2 {
 		t.Fatalf("%q", problems)
