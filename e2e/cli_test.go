@@ -46,6 +46,7 @@ func TestExitStatus(t *testing.T) {
 		{"help domain add", 0},
 		{"help frobnicate", 2},
 		{"init --hostname mx --data " + none, 2},
+		{"init --hostname 10.0.0.1 --data " + none, 2},
 		{"domain list --frobnicate", 2},
 		{"account quota alice@example.test lots --data " + none, 2},
 		{"account owner alice@example.test soon --data " + none, 2},

@@ -56,7 +56,7 @@ func (a *app) withAPI(c *cobra.Command, fn func(admin.API) error) error {
 	if err != nil {
 		return err
 	}
-	return server.WhileBusy(c.Context(), busyFor, func() error {
+	return whileBusy(c.Context(), cfg.Data, func() error {
 		client, err := dial(c.Context(), cfg.Data)
 		if err != nil {
 			return err
@@ -76,6 +76,10 @@ func (a *app) withAPI(c *cobra.Command, fn func(admin.API) error) error {
 // busyFor is how long a command waits for the store that another command, or a server
 // that is starting or stopping, has to itself.
 const busyFor = time.Minute
+
+func whileBusy(ctx context.Context, data string, try func() error) error {
+	return server.ExplainLock(data, server.WhileBusy(ctx, busyFor, try))
+}
 
 // openHouse opens the store of a house that does not run, as its owner.
 func (a *app) openHouse(ctx context.Context, cfg *config.Config, create bool) (*server.Offline, error) {

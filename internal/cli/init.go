@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,7 +81,8 @@ func (a *app) init(c *cobra.Command, hostname, account string) error {
 
 // checkHostname refuses, before anything is written, what the configuration would.
 func checkHostname(hostname string) error {
-	if !smtp.ValidDomain(hostname) || !strings.Contains(hostname, ".") {
+	_, notAddress := netip.ParseAddr(hostname)
+	if notAddress == nil || !smtp.ValidDomain(hostname) || !strings.Contains(hostname, ".") {
 		return usageError{fmt.Errorf("--hostname %q: want a full name, such as mx.example.org", hostname)}
 	}
 	return nil

@@ -35,7 +35,7 @@ func (a *app) verify(c *cobra.Command, _ []string) error {
 		return err
 	}
 	var house *server.Offline
-	err = server.WhileBusy(c.Context(), busyFor, func() error {
+	err = whileBusy(c.Context(), cfg.Data, func() error {
 		err := a.stopped(c.Context(), cfg.Data)
 		if err == nil {
 			house, err = a.openHouse(c.Context(), cfg, false)

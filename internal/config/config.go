@@ -14,7 +14,8 @@ type Config struct {
 	// Data is the directory of everything the house keeps. Default: /var/lib/posthouse.
 	Data string `toml:"data"`
 	// User is whom to become after the ports are bound, when started as root:
-	// a name, or "name:group". Default: stay who we are.
+	// a name, or "name:group". Default: stay who we are; root must have the data
+	// directory to itself then.
 	User string `toml:"user"`
 
 	Listen   Listen   `toml:"listen"`

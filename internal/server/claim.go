@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -26,4 +27,27 @@ func claim(data string) (*os.File, error) {
 		return nil, pebble.ErrLocked
 	}
 	return dir, nil
+}
+
+// serves reports whether a server has the data directory.
+func serves(data string) bool {
+	if _, err := os.Stat(data); err != nil {
+		return false
+	}
+	dir, err := claim(data)
+	if err == nil {
+		_ = dir.Close()
+	}
+	return errors.Is(err, pebble.ErrLocked)
+}
+
+// ExplainLock says to a command who has the store open, as far as that can be known.
+func ExplainLock(data string, err error) error {
+	if !errors.Is(err, pebble.ErrLocked) || !serves(data) {
+		return err
+	}
+	if !exists(SocketPath(data)) {
+		return fmt.Errorf("a server runs on %s, but its socket %s is not there: it is still starting, or must be restarted", data, socketName)
+	}
+	return err
 }

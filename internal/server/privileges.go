@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"posthouse/internal/config"
 )
 
 // identity is whom to become.
@@ -40,8 +42,11 @@ func findIdentity(spec string) (identity, error) {
 // directory is given to that user if it is new, and so are sockets that are bound.
 func (s *Server) dropPrivileges() error {
 	cfg := s.cfg
-	if cfg.User == "" || os.Getuid() != 0 {
+	if os.Getuid() != 0 {
 		return nil
+	}
+	if cfg.User == "" {
+		return refuseForeign(cfg, 0)
 	}
 	who, err := findIdentity(cfg.User)
 	if err != nil {
@@ -64,6 +69,27 @@ func (s *Server) dropPrivileges() error {
 		return cfg.Errorf("data", "%s cannot write to %s: %v", cfg.User, cfg.Data, err)
 	}
 	return nil
+}
+
+// refuseForeign refuses data that belong to somebody else than uid, who is to serve
+// them: the files that root makes among them its owner could not open later.
+func refuseForeign(cfg *config.Config, uid int) error {
+	info, err := os.Stat(cfg.Data)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return cfg.Errorf("data", "%v", err)
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || int(st.Uid) == uid {
+		return nil
+	}
+	owner := strconv.Itoa(int(st.Uid))
+	if u, err := user.LookupId(owner); err == nil {
+		owner = u.Username
+	}
+	return cfg.Errorf("user", "%s belongs to %s: want user = %q, or start as that user", cfg.Data, owner, owner)
 }
 
 // writeAndSearch is what access(2) is asked for.

@@ -12,6 +12,7 @@ import (
 
 	"posthouse/internal/blob/segment"
 	"posthouse/internal/config"
+	"posthouse/internal/directory"
 	"posthouse/internal/envelope"
 	"posthouse/internal/id"
 	"posthouse/internal/message"
@@ -42,6 +43,15 @@ func Rebuild(ctx context.Context, cfg *config.Config, log *slog.Logger, say func
 	if !hasBodies(cfg.Data) {
 		return Rebuilt{}, fmt.Errorf("%s: %w", cfg.Data, ErrNoStore)
 	}
+	mine, err := claim(cfg.Data)
+	if err != nil {
+		return Rebuilt{}, ExplainLock(cfg.Data, fmt.Errorf("%s: %w", cfg.Data, err))
+	}
+	defer mine.Close()
+	old, err := oldDirectory(ctx, cfg, say)
+	if err != nil {
+		return Rebuilt{}, err
+	}
 	fresh := filepath.Join(cfg.Data, newIndex)
 	if err := os.RemoveAll(fresh); err != nil {
 		return Rebuilt{}, err
@@ -50,7 +60,7 @@ func Rebuild(ctx context.Context, cfg *config.Config, log *slog.Logger, say func
 	if err != nil {
 		return Rebuilt{}, err
 	}
-	b := &rebuilder{ground: g, say: say, accounts: make(map[id.Account]bool), holders: make(map[id.Account]string), filed: make(map[id.Account]int)}
+	b := &rebuilder{ground: g, say: say, old: old, accounts: make(map[id.Account]bool), holders: make(map[id.Account]string), filed: make(map[id.Account]int)}
 	err = b.run(ctx)
 	if err := errors.Join(err, g.close()); err != nil {
 		return b.made, err
@@ -92,6 +102,7 @@ type rebuilder struct {
 	queue    *queue.Queue
 	say      func(string)
 	made     Rebuilt
+	old      []directory.Object    // of the old index
 	accounts map[id.Account]bool   // in the directory
 	holders  map[id.Account]string // address, of all that messages were filed for
 	filed    map[id.Account]int    // messages

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"posthouse/internal/blob/segment"
+	"posthouse/internal/config"
 	"posthouse/internal/directory"
 	"posthouse/internal/id"
 	"posthouse/internal/kv/pebble"
@@ -23,12 +24,8 @@ import (
 // log, and from the old index where that has what the log lost. It also notes which
 // accounts have mail.
 func (b *rebuilder) restoreDirectory(ctx context.Context) error {
-	old, err := b.oldDirectory(ctx)
-	if err != nil {
-		return err
-	}
 	var objects []directory.Object
-	err = b.ground.bodies.Records(ctx, func(r segment.Record) error {
+	err := b.ground.bodies.Records(ctx, func(r segment.Record) error {
 		if r.Err != nil {
 			return nil
 		}
@@ -47,7 +44,7 @@ func (b *rebuilder) restoreDirectory(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	passed, err := b.directory.Restore(ctx, directory.Merge(objects, old))
+	passed, err := b.directory.Restore(ctx, directory.Merge(objects, b.old))
 	for _, e := range passed {
 		b.doubt("directory: %v", e)
 	}
@@ -64,8 +61,8 @@ func (b *rebuilder) restoreDirectory(ctx context.Context) error {
 
 // oldDirectory is the directory as the index has it that is to be replaced, as far as
 // that can be read. It writes nothing.
-func (b *rebuilder) oldDirectory(ctx context.Context) ([]directory.Object, error) {
-	dir := filepath.Join(b.cfg.Data, indexDir)
+func oldDirectory(ctx context.Context, cfg *config.Config, say func(string)) ([]directory.Object, error) {
+	dir := filepath.Join(cfg.Data, indexDir)
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
@@ -80,7 +77,7 @@ func (b *rebuilder) oldDirectory(ctx context.Context) ([]directory.Object, error
 	}
 	if err != nil {
 		first, _, _ := strings.Cut(err.Error(), "\n")
-		b.say("the old index cannot be read: " + first)
+		say("the old index cannot be read: " + first)
 	}
 	return objects, ctx.Err()
 }

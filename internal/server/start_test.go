@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"posthouse/internal/config"
 	"posthouse/internal/kv"
+	"posthouse/internal/kv/pebble"
 )
 
 // A store that a newer Posthouse wrote is not touched, by a server or a command.
@@ -118,5 +120,62 @@ func TestReady(t *testing.T) {
 	s.ready.stop()
 	if err := s.isReady(t.Context()); err == nil {
 		t.Error("ready while it stops")
+	}
+}
+
+// Files that root makes among those of somebody else would lock out their owner.
+func TestForeignDataRefused(t *testing.T) {
+	cfg := configIn(t, t.TempDir())
+	me := os.Getuid()
+	if err := refuseForeign(cfg, me); err != nil {
+		t.Errorf("one's own: %v", err)
+	}
+	if err := refuseForeign(cfg, me+1); err == nil || !strings.Contains(err.Error(), "want user = ") {
+		t.Errorf("somebody else's: %v", err)
+	}
+	if me != 0 {
+		return
+	}
+	if err := os.Chown(cfg.Data, 65534, 65534); err != nil {
+		t.Skip(err)
+	}
+	if _, err := Start(t.Context(), cfg, Options{Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "want user = ") {
+		t.Errorf("start: %v", err)
+	}
+	if left, err := os.ReadDir(cfg.Data); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// A server whose socket is gone is told from a command that has the store, and rebuild
+// keeps away from it.
+func TestServerWithoutSocket(t *testing.T) {
+	cfg := configIn(t, t.TempDir())
+	log := slog.New(slog.DiscardHandler)
+	s, err := Start(t.Context(), cfg, Options{Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ExplainLock(cfg.Data, pebble.ErrLocked); !errors.Is(err, pebble.ErrLocked) {
+		t.Errorf("with its socket: %v", err)
+	}
+	if err := os.Remove(SocketPath(cfg.Data)); err != nil {
+		t.Fatal(err)
+	}
+	const want = "its socket admin.sock is not there"
+	if err := ExplainLock(cfg.Data, pebble.ErrLocked); !strings.Contains(err.Error(), want) {
+		t.Errorf("without: %v", err)
+	}
+	if _, err := Rebuild(t.Context(), cfg, log, func(string) {}); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("rebuild: %v", err)
+	}
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := ExplainLock(cfg.Data, pebble.ErrLocked); !errors.Is(err, pebble.ErrLocked) {
+		t.Errorf("without a server: %v", err)
+	}
+	if _, err := Rebuild(t.Context(), cfg, log, func(string) {}); err != nil {
+		t.Errorf("rebuild without a server: %v", err)
 	}
 }
