@@ -83,7 +83,7 @@ func (a *app) rebuild(c *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.Err, "%d accounts, %d messages in mailboxes, %d queue entries (on hold), %d bodies could not be read; the old index is in %s\n",
+	fmt.Fprintf(a.Err, "%d accounts, %d messages in mailboxes, %d queue entries (on hold), %d damaged bodies; the old index is in %s\n",
 		done.Accounts, done.Messages, done.Queued, done.Damaged, done.OldIndex)
 	if done.Doubts > 0 {
 		return fmt.Errorf("the index is made again, but not all is there or certain: see the %s above", count(done.Doubts, "line"))

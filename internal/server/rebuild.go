@@ -28,7 +28,7 @@ type Rebuilt struct {
 	Accounts int
 	Messages int
 	Queued   int // recipients, on hold
-	Damaged  int // records that could not be read
+	Damaged  int // records
 	Doubts   int // lines about what is lost or uncertain
 	OldIndex string
 }
@@ -132,9 +132,7 @@ func (b *rebuilder) run(ctx context.Context) error {
 	}
 	err = b.ground.bodies.Records(ctx, func(r segment.Record) error {
 		if r.Err != nil {
-			b.made.Damaged++
-			b.doubt("segment %08x, %d to %d: %v%s", r.Segment, r.From, r.To, r.Err, whose(r.Meta))
-			return nil
+			return b.damaged(ctx, r)
 		}
 		meta, err := record.Decode(r.Meta)
 		if err != nil {
@@ -151,6 +149,19 @@ func (b *rebuilder) run(ctx context.Context) error {
 		b.tellMissing(missing)
 	}
 	return err
+}
+
+// damaged tells of a damaged record. A message whose meta is good is filed as it is, for
+// most of it may be there; but it is not sent.
+func (b *rebuilder) damaged(ctx context.Context, r segment.Record) error {
+	b.made.Damaged++
+	b.doubt("segment %08x, %d to %d: %v%s", r.Segment, r.From, r.To, r.Err, whose(r.Meta))
+	meta, err := record.Decode(r.Meta)
+	if r.Body == nil || err != nil || meta.Kind == record.Directory {
+		return nil
+	}
+	meta.Queued = nil
+	return b.refile(ctx, r, meta)
 }
 
 // refile puts one message where it arrived.

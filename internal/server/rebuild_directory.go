@@ -26,15 +26,15 @@ import (
 func (b *rebuilder) restoreDirectory(ctx context.Context) error {
 	var objects []directory.Object
 	err := b.ground.bodies.Records(ctx, func(r segment.Record) error {
-		if r.Err != nil {
-			return nil
-		}
 		meta, err := record.Decode(r.Meta)
 		if err != nil {
 			return nil
 		}
 		if meta.Kind != record.Directory {
 			b.noteHolders(meta)
+			return nil
+		}
+		if r.Err != nil {
 			return nil
 		}
 		data, err := io.ReadAll(r.Body)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -87,6 +87,7 @@ func TestRebuildFromDamagedRecords(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		spoilt []string
+		body   string   // text in messages where a bit is flipped
 		index  bool     // whether the old one is there
 		bob    string   // where bob's mail is afterwards
 		login  bool     // whether bob's password is known
@@ -98,6 +99,7 @@ func TestRebuildFromDamagedRecords(t *testing.T) {
 		{name: "AllInIndex", spoilt: []string{all}, index: true, bob: "bob@example.test", login: true, doubts: []string{"ledger"}},
 		{name: "Account", spoilt: []string{bobs}, bob: "bob@example.test", doubts: []string{"account/2: its record is lost: made again as bob@example.test, without a password, with 3 messages"}},
 		{name: "Domain", spoilt: []string{domains}, bob: "bob@example.test", login: true, doubts: []string{"domain/example.test: lost, and made again"}},
+		{name: "Message", body: "body of 1", bob: "bob@example.test", login: true, doubts: []string{"(message for account/"}},
 		{name: "All", spoilt: []string{all}, bob: "bob@example.test", doubts: []string{"account/1", "account/2"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -107,6 +109,15 @@ func TestRebuildFromDamagedRecords(t *testing.T) {
 			}
 			for _, text := range c.spoilt {
 				spoil(t, cfg.Data, text)
+			}
+			if c.body != "" {
+				harmed(t, cfg.Data, "bodies/*.seg", func(b []byte) bool {
+					at := bytes.Index(b, []byte(c.body))
+					if at >= 0 {
+						b[at] ^= 1
+					}
+					return at >= 0
+				})
 			}
 			if !c.index {
 				if err := os.RemoveAll(filepath.Join(cfg.Data, indexDir)); err != nil {
@@ -119,11 +130,11 @@ func TestRebuildFromDamagedRecords(t *testing.T) {
 					t.Errorf("round %d: %+v\n%s", round, made, lines)
 				}
 				for _, want := range c.doubts {
-					if round == 0 && !strings.Contains(lines, want) {
+					if (round == 0 || c.body != "") && !strings.Contains(lines, want) {
 						t.Errorf("no word of %s:\n%s", want, lines)
 					}
 				}
-				holds(t, cfg, map[string]int64{"alice@example.test": 2, c.bob: 3}, c.login)
+				holds(t, cfg, map[string]int64{"alice@example.test": 2, c.bob: 3}, c.login, c.body)
 			}
 		})
 	}
@@ -139,8 +150,9 @@ func rebuilt(t *testing.T, cfg *config.Config) (Rebuilt, string) {
 	return made, lines.String()
 }
 
-// holds checks how many messages each account has, and whether bob can log in.
-func holds(t *testing.T, cfg *config.Config, want map[string]int64, login bool) {
+// holds checks how many messages each account has, whether bob can log in, and that
+// nothing is wrong but the message with the text spoilt, if any.
+func holds(t *testing.T, cfg *config.Config, want map[string]int64, login bool, spoilt string) {
 	t.Helper()
 	o, err := OpenOffline(t.Context(), cfg, slog.New(slog.DiscardHandler), OfflineOptions{})
 	if err != nil {
@@ -165,7 +177,7 @@ func holds(t *testing.T, cfg *config.Config, want map[string]int64, login bool) 
 		t.Errorf("bob's login: %v", err)
 	}
 	var problems []string
-	if _, err := o.Verify(t.Context(), func(p string) { problems = append(problems, p) }); err != nil || len(slices.Compact(problems)) > 0 {
+	if _, err := o.Verify(t.Context(), func(p string) { problems = append(problems, p) }); err != nil || len(problems) > 1 || (len(problems) > 0) != (spoilt != "") {
 		t.Errorf("verify: %v %q", err, problems)
 	}
 }

@@ -26,7 +26,6 @@ import (
 	"posthouse/internal/journal"
 	"posthouse/internal/queue"
 	"posthouse/internal/smtp"
-	"posthouse/internal/suppress"
 	"posthouse/internal/tlsreport"
 )
 
@@ -309,25 +308,6 @@ func (s *Server) watchSpace(ctx context.Context) {
 			t.Stop()
 			return
 		case <-t.C():
-		}
-	}
-}
-
-// housekeep drops old journal entries and suppressions, once an hour.
-func (s *Server) housekeep(ctx context.Context) {
-	for {
-		t := s.ground.clock.NewTimer(time.Hour)
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return
-		case now := <-t.C():
-			if err := s.ground.journal.Expire(ctx, now.Add(-journalKeep)); err != nil {
-				s.log.Warn("expiring the journal", "err", err)
-			}
-			if err := suppress.Expire(ctx, s.ground.db, now.Add(-suppress.Keep)); err != nil {
-				s.log.Warn("expiring suppressions", "err", err)
-			}
 		}
 	}
 }

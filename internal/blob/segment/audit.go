@@ -9,8 +9,8 @@ import (
 // Audit finds the space of bodies whose release was lost in a crash, without
 // reading the log: scan hands every body that is referred to over to yield (see
 // refs.Scan), and segments that this leaves less than half live are looked at
-// in the next round of collection. It is worth a call after an unclean end. It
-// needs SetLive to have effect.
+// in the next round of collection. It is worth a call now and then. It needs SetLive
+// to have effect, which has the last word on each body.
 func (s *Store) Audit(ctx context.Context, scan func(yield func(blob.Ref) bool) error) error {
 	// What is committed from here on is not missed in the sum, for its segment
 	// is not yet settled.

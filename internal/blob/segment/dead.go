@@ -12,7 +12,7 @@ import (
 
 // A dead file lists the records of a segment that were released: entries of
 // offset 4 | CRC 4 | body length 8, appended without fsync. A lost entry costs
-// space only, until the collector asks whether the body is referred to.
+// space only, until an Audit makes the collector ask whether the body is referred to.
 const deadEntrySize = 16
 
 // maxDeadFile bounds what is read of one; a segment cannot hold more records.
@@ -169,7 +169,7 @@ func (s *Store) flushDead() {
 	s.mu.Unlock()
 	for _, w := range work {
 		if err := s.appendDead(w.seg.num, w.entries); err != nil {
-			s.log.Warn("cannot note released bodies; their space comes back later", "segment", w.seg.num, "err", err)
+			s.log.Warn("cannot note released bodies; their space comes back after an audit", "segment", w.seg.num, "err", err)
 		}
 	}
 }

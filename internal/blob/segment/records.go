@@ -14,7 +14,7 @@ import (
 type Record struct {
 	Ref     blob.Ref  // as it was given, also when the record has moved since
 	Created time.Time // when it was first committed
-	Meta    []byte
+	Meta    []byte    // nil when it is damaged itself
 	Body    io.ReadSeeker // nil when Err is set and the body cannot be read
 
 	// Err is blob.ErrCorrupt for a damaged record. Ref and Created are zero
@@ -107,6 +107,9 @@ func readRecord(ctx context.Context, f *handle, h *header, rec *Record) error {
 	rec.Meta = make([]byte, h.metaLen)
 	if n, err := f.ReadAt(rec.Meta, base+int64(h.bodyLen)); n < len(rec.Meta) {
 		return fmt.Errorf("segment: %w", err)
+	}
+	if checksum(rec.Meta) != h.metaCRC {
+		rec.Meta = nil
 	}
 	return nil
 }
