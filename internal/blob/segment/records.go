@@ -12,9 +12,9 @@ import (
 
 // Record is one record of the log, as it is iterated over.
 type Record struct {
-	Ref     blob.Ref  // as it was given, also when the record has moved since
-	Created time.Time // when it was first committed
-	Meta    []byte    // nil when it is damaged itself
+	Ref     blob.Ref      // as it was given, also when the record has moved since
+	Created time.Time     // when it was first committed
+	Meta    []byte        // nil when it is damaged itself
 	Body    io.ReadSeeker // nil when Err is set and the body cannot be read
 
 	// Err is blob.ErrCorrupt for a damaged record. Ref and Created are zero
