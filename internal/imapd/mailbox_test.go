@@ -38,7 +38,7 @@ func TestSelect(t *testing.T) {
 		S: * OK [UIDNEXT 3] ~
 		S: * OK [HIGHESTMODSEQ ~
 		S: * OK [MAILBOXID ~
-		S: * LIST () "/" INBOX
+		S: * LIST (\HasNoChildren) "/" INBOX
 		S: d OK [READ-ONLY] EXAMINE completed
 		C: e STORE 1 FLAGS ()
 		S: e NO [READ-ONLY] ~

@@ -45,8 +45,11 @@ func TestDenormalisedNames(t *testing.T) {
 		S: j OK ~
 	`))
 	for _, cmd := range []string{"SELECT", "EXAMINE"} {
-		for given, name := range map[string]string{nfd: `"` + nfc + `" ("OLDNAME" ("` + nfd + `"))`, nfc: `"` + nfc + `"`, "inbox": `INBOX ("OLDNAME" (inbox))`, "INBOX": "INBOX"} {
-			if lines := c.ok(cmd + ` "` + given + `"`); lines[len(lines)-1] != `* LIST () "/" `+name {
+		for given, list := range map[string]string{
+			nfd: `(\HasChildren) "/" "` + nfc + `" ("OLDNAME" ("` + nfd + `"))`, nfc: `(\HasChildren) "/" "` + nfc + `"`,
+			"inbox": `(\HasNoChildren) "/" INBOX ("OLDNAME" (inbox))`, "INBOX": `(\HasNoChildren) "/" INBOX`, "Trash": `(\HasNoChildren \Trash) "/" Trash`,
+		} {
+			if lines := c.ok(cmd + ` "` + given + `"`); lines[len(lines)-1] != "* LIST "+list {
 				t.Errorf("%s %q: %q", cmd, given, lines)
 			}
 		}

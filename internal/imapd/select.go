@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"fmt"
+	"slices"
 
 	"posthouse/internal/imap"
 	"posthouse/internal/mailbox"
@@ -60,8 +61,19 @@ func (s *session) describe(name, given string) {
 	s.sendHighestModSeq()
 	s.untagged("OK [MAILBOXID (" + mailboxID(s.sel.mbox.ID()) + ")] Ok")
 	if s.rev2 { // RFC 9051 section 6.3.2
-		s.sendList("LIST", attributes{}, name, s.oldName(name, given))
+		s.sendList("LIST", s.attributesOf(name), name, s.oldName(name, given))
 	}
+}
+
+// attributesOf is what LIST says of a mailbox; nothing when it cannot be asked.
+func (s *session) attributesOf(name string) attributes {
+	infos, err := s.acct.Mailboxes(s.ctx)
+	i := slices.IndexFunc(infos, func(in mailbox.Info) bool { return in.Name == name })
+	if err != nil || i < 0 {
+		return nil
+	}
+	w := listing{s: s, req: new(imap.List)}
+	return w.attributes(&infos[i])
 }
 
 func firstUnseen(view *mailbox.Snapshot, st mailbox.Status) int {
