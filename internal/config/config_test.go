@@ -146,6 +146,7 @@ func TestErrorsNameTheirPlace(t *testing.T) {
 		{"[[outbound.route]]\nmatch = \"*\"", `posthouse.toml:1:3: outbound.route[0].via: want a URL such as "smtp://host:25"`},
 		{"dns = {servers = [\"one\"]}", `posthouse.toml:1:19: dns.servers[0]: "one" is not "address" or "address:port"`},
 		{"hostname = \"a b\"", `posthouse.toml:1:12: hostname: "a b" is not a host name`},
+		{"hostname = \"192.0.2.1\"", `posthouse.toml:1:12: hostname: "192.0.2.1" is not a host name`},
 	} {
 		_, err := Parse("posthouse.toml", []byte(tt.doc), nil)
 		if err == nil || err.Error() != tt.want {
@@ -436,6 +437,8 @@ func TestLoadOver(t *testing.T) {
 		"[log]\nformat = \"json\"\n":           "localhost 127.0.0.1:2525 127.0.0.1:2143 warn json",
 		"[listen]\nimap = [\"127.0.0.1:1\"]\n": "localhost  127.0.0.1:1 warn text",
 		"hostname = \"a.test\"\n[listen]\n":    "a.test 127.0.0.1:2525 127.0.0.1:2143 warn text",
+		// A mark that some editors begin a file with; a name for people.
+		"\ufeffhostname = \"mx.ex\u00e4mple.test\"\n": "mx.xn--exmple-cua.test 127.0.0.1:2525 127.0.0.1:2143 warn text",
 	} {
 		path := filepath.Join(t.TempDir(), "posthouse.toml")
 		if err := os.WriteFile(path, []byte(doc), 0o600); err != nil {

@@ -55,7 +55,8 @@ func readFile(path string) ([]byte, error) {
 	if info.Size() > maxFile {
 		return nil, &Error{Source: path, Reason: "larger than 1 MB: not a configuration file"}
 	}
-	return os.ReadFile(path)
+	doc, err := os.ReadFile(path)
+	return bytes.TrimPrefix(doc, []byte("\ufeff")), err // as some editors begin a file
 }
 
 // Parse is Load for a document in memory; source is its name in errors.

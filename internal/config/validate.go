@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"posthouse/internal/listen"
 	"posthouse/internal/oidc"
@@ -81,9 +82,7 @@ func (v *validator) duration(key string, value Duration, low, high time.Duration
 }
 
 func (v *validator) general() {
-	if !smtp.ValidDomain(v.c.Hostname) {
-		v.fail("hostname", "%q is not a host name", v.c.Hostname)
-	}
+	v.hostname()
 	if v.c.Data == "" {
 		v.fail("data", "want a directory")
 	}
@@ -102,6 +101,21 @@ func (v *validator) general() {
 			v.fail(fmt.Sprintf("dns.servers[%d]", i), "%q is not \"address\" or \"address:port\"", s)
 		}
 		v.c.DNS.Servers[i] = full
+	}
+}
+
+// hostname brings the name into A-labels: it goes where nobody asked for SMTPUTF8.
+func (v *validator) hostname() {
+	name := v.c.Hostname
+	if _, err := netip.ParseAddr(name); err == nil || !smtp.ValidDomain(name) {
+		v.fail("hostname", "%q is not a host name", name)
+		return
+	}
+	for _, r := range name {
+		if r >= utf8.RuneSelf {
+			v.c.Hostname = smtp.CanonicalDomain(name)
+			return
+		}
 	}
 }
 

@@ -151,6 +151,29 @@ func TestXCLIENTTrust(t *testing.T) {
 	p.closed()
 }
 
+// What one client did is not held against the next.
+func TestXCLIENTBeginsAnew(t *testing.T) {
+	h := &house{}
+	_, addr := serve(t, Config{Desk: h, XClient: loopback, Limits: Limits{Errors: 4, Unknown: 2, Messages: 1}}, h)
+	p := dial(t, addr)
+	for range 3 {
+		p.do("XCLIENT ADDR=192.0.2.7", "220")
+		p.do("EHLO client.test", "250")
+		for range 2 {
+			p.do("FOO", "500")
+			p.do("RCPT TO:<bob@example.test>", "503")
+		}
+		p.do("MAIL FROM:<a@b.test>", "250")
+		p.do("RCPT TO:<bob@example.test>", "250")
+		p.do("BDAT 0 LAST", "250")
+		for range 3 {
+			p.do("RCPT TO:<bob@example.test>", "503")
+		}
+	}
+	p.do("MAIL FROM:<a@b.test>", "421 4.7.0") // one client's second
+	p.closed()
+}
+
 func TestXCLIENTIsForListedPeers(t *testing.T) {
 	h := &house{}
 	_, addr := serve(t, Config{Desk: h, XClient: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}, h)

@@ -54,7 +54,7 @@ func (s *session) mailAllowed() bool {
 		} else {
 			s.reply(530, enhanced(5, 7, 0), "Authentication required")
 		}
-	case !s.trusted && limits.Messages > 0 && s.sum.Messages >= limits.Messages:
+	case !s.trusted && limits.Messages > 0 && s.sum.Messages-s.others >= limits.Messages:
 		s.hangUp("messages", 421, enhanced(4, 7, 0), "Too many messages in one session, connect again")
 	default:
 		return true

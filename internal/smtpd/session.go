@@ -52,6 +52,7 @@ type session struct {
 	conduct      conduct
 	unknown      int
 	authFailures int
+	others       int    // messages of the clients before, in a proxy's session
 	scratch      []byte // for replies
 	over         string // why the session ends; "" while it goes on
 

@@ -48,6 +48,7 @@ func (s *session) cmdXCLIENT(arg string) {
 	c.take(x)
 	s.claim = c
 	s.forget()
+	s.conduct, s.unknown, s.authFailures, s.others = conduct{}, 0, 0, s.sum.Messages
 	s.helo, s.extended, s.who, s.clientName = c.helo, c.extended, c.who, c.name
 	if c.addressed {
 		s.setClient(netip.AddrPortFrom(c.addr, c.port))
