@@ -208,6 +208,46 @@ func TestProxyProtocol(t *testing.T) {
 	}
 }
 
+// Only TCP gives a client's address; a header without one makes the connection the
+// proxy's own. Nobody becomes a process of this machine, which has no address.
+func TestProxyHeaderFamilies(t *testing.T) {
+	l := open(t, "127.0.0.1:0", Options{Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, HeaderTimeout: time.Hour})
+	const begin = "\r\n\r\n\x00\r\nQUIT\n"
+	v4 := "\x00\x0c\xc0\x00\x02\x07\x7f\x00\x00\x01\x12\x34\x00\x19"
+	v6 := "\x00\x24\x20\x01\x0d\xb8" + strings.Repeat("\x00", 12+16) + "\x12\x34\x00\x19"
+	unix := "\x00\xd8" + strings.Repeat("/x\x00", 72)
+	const own = "127.0.0.1"
+	for _, c := range []struct{ name, header, who string }{
+		{"TCP4", begin + "\x21\x11" + v4, "192.0.2.7"},
+		{"TCP6", begin + "\x21\x21" + v6, "2001:db8::"},
+		{"UDP4", begin + "\x21\x12" + v4, ""},
+		{"UDP6", begin + "\x21\x22" + v6, ""},
+		{"UNIX", begin + "\x21\x31" + unix, ""},
+		{"UNIX datagrams", begin + "\x21\x32" + unix, ""},
+		{"AF_UNSPEC", begin + "\x21\x00\x00\x00", ""},
+		{"AF_UNSPEC by UDP", begin + "\x21\x02\x00\x00", ""},
+		{"LOCAL", begin + "\x20\x00\x00\x00", own},
+		{"LOCAL, TCP4", begin + "\x20\x11" + v4, own},
+		{"LOCAL, UNIX", begin + "\x20\x31" + unix, own},
+		{"unknown command", begin + "\x22\x00\x00\x00", ""},
+		{"unknown version", begin + "\x31\x00\x00\x00", ""},
+		{"UNKNOWN", "PROXY UNKNOWN\r\n", own},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			conn := send(t, l, c.header+"HELO\r\n")
+			if c.who == "" {
+				if n, err := conn.Read(make([]byte, 1)); n > 0 || err == nil {
+					t.Errorf("read %d, %v", n, err)
+				}
+				return
+			}
+			if who, line := echo(t, l); who != c.who || line != "HELO\r\n" {
+				t.Errorf("%s %q", who, line)
+			}
+		})
+	}
+}
+
 func TestProxyHeaderHasToCome(t *testing.T) {
 	l := open(t, "127.0.0.1:0", Options{Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, HeaderTimeout: time.Millisecond})
 	c := send(t, l, "PROXY TCP4 ")

@@ -74,7 +74,8 @@ func temporary(err error) bool {
 	return ok && t.Temporary()
 }
 
-// header reads a proxy's header and hands the connection over.
+// header reads a proxy's header and hands the connection over, when it is that of a
+// client whose address it tells, or the proxy's own.
 func (p *proxied) header(c net.Conn) {
 	pc := proxyproto.NewConn(c, proxyproto.WithPolicy(proxyproto.REQUIRE), proxyproto.SetReadHeaderTimeout(p.timeout))
 	stop := make(chan struct{})
@@ -90,11 +91,18 @@ func (p *proxied) header(c net.Conn) {
 	header := pc.ProxyHeader()
 	close(stop)
 	<-done
-	if header == nil {
+	if header == nil || !header.Command.IsLocal() && !tellsAddress(header) {
 		c.Close()
 		return
 	}
 	p.hand(pc)
+}
+
+// tellsAddress reports whether a header has a client's address. A datagram's or a
+// Unix socket's is none: it would make a stranger a process of this machine. The
+// UNKNOWN of version 1 leaves the proxy's own address.
+func tellsAddress(h *proxyproto.Header) bool {
+	return h.TransportProtocol == proxyproto.TCPv4 || h.TransportProtocol == proxyproto.TCPv6 || h.Version == 1
 }
 
 func (p *proxied) hand(c net.Conn) {
