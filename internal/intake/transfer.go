@@ -260,21 +260,7 @@ func (t *Transfer) judge(ctx context.Context, sum *message.Summary) error {
 	if t.env.Origin.Account == 0 {
 		return nil
 	}
-	for _, v := range header.All("From") {
-		for _, a := range message.ParseAddressList(v) {
-			if a.Group != message.GroupNone {
-				continue
-			}
-			own, err := t.in.opt.Directory.MaySend(ctx, t.env.Origin.Account, smtp.Address{Local: a.Mailbox, Domain: a.Host})
-			if err != nil {
-				return status.Internal(err)
-			}
-			if !own {
-				return status.New(550, 7, 1, "The From field names an address that is not yours to use")
-			}
-		}
-	}
-	return nil
+	return t.judgeAuthors(ctx)
 }
 
 // isRecipient reports whether a Delivered-To value is one of the recipients.
