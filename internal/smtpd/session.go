@@ -57,7 +57,7 @@ type session struct {
 	over         string // why the session ends; "" while it goes on
 
 	mu       sync.Mutex
-	idle     bool // waiting for a command
+	idle     bool // waiting for a command, and not between the chunks of a message
 	draining bool // the server is shutting down
 }
 
@@ -109,12 +109,15 @@ func (s *session) interrupt() {
 	}
 }
 
-// setIdle marks the session idle or busy; false when it is to end instead.
+// setIdle marks the session idle or busy; false when it is to end instead. A
+// message that comes in chunks is let finish like one after DATA: until LAST or
+// RSET its session is busy between the chunks too, unless it has failed already.
 func (s *session) setIdle(idle bool) bool {
+	midway := s.in != nil && s.in.err == nil
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.idle = idle
-	return !s.draining
+	s.idle = idle && !midway
+	return midway || !s.draining
 }
 
 // serve holds the conversation from the greeting to the end.

@@ -228,3 +228,89 @@ func TestShutdownDeadline(t *testing.T) {
 		}
 	}
 }
+
+// A session between two chunks of a message is in the middle of it: a shutdown
+// lets it go on to the end of the message, and no further.
+func TestShutdownBetweenChunks(t *testing.T) {
+	type line struct{ say, want string }
+	for name, c := range map[string]struct {
+		before, after []line
+		body          string // "" for no message
+	}{
+		"last":         {nil, []line{{"BDAT 2 LAST\r\nde", "250 2.0.0 Ok: queued"}}, "abcde"},
+		"several":      {nil, []line{{"NOOP\r\n", "250 2.0.0"}, {"BDAT 1\r\nd", "250 2.0.0 1 octets"}, {"BDAT 0 LAST\r\n", "250 2.0.0 Ok: queued"}}, "abcd"},
+		"reset":        {nil, []line{{"RSET\r\n", "250 2.0.0"}}, ""},
+		"fails now":    {nil, []line{{"BDAT 8\r\ndefghijk", "552 5.3.4"}}, ""},
+		"failed":       {[]line{{"BDAT 8\r\ndefghijk", "552 5.3.4"}}, nil, ""},
+		"was reset":    {[]line{{"RSET\r\n", "250 2.0.0"}}, nil, ""},
+		"was complete": {[]line{{"BDAT 0 LAST\r\n", "250 2.0.0 Ok: queued"}}, nil, "abc"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := &house{}
+				s := New(Config{Hostname: "mx.example.test", Limits: Limits{MessageSize: 10}}, h)
+				p := piped(t, s)
+				p.begin()
+				for _, l := range append([]line{{"BDAT 3\r\nabc", "250 2.0.0 3 octets"}}, c.before...) {
+					p.send(l.say)
+					p.want(l.want)
+				}
+				synctest.Wait() // it waits for the next command
+				over := make(chan error, 1)
+				go func() { over <- s.Shutdown(t.Context()) }()
+				synctest.Wait()
+				for _, l := range c.after {
+					time.Sleep(time.Second)
+					synctest.Wait()
+					p.send(l.say)
+					p.want(l.want)
+				}
+				p.want("421 4.3.2")
+				p.closed()
+				if err := <-over; err != nil {
+					t.Error(err)
+				}
+				p.conn.Close()
+				if c.body == "" {
+					if len(h.all()) != 0 || h.aborts() != 1 {
+						t.Errorf("%d messages, %d aborted", len(h.all()), h.aborts())
+					}
+				} else if m := only(t, h); string(m.body) != c.body {
+					t.Errorf("body %q", m.body)
+				}
+			})
+		})
+	}
+}
+
+// A client that sends no more chunks holds a shutdown up for as long as it may.
+func TestShutdownDeadlineBetweenChunks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &house{}
+		s := New(Config{Hostname: "mx.example.test"}, h)
+		p := piped(t, s)
+		p.begin()
+		p.send("BDAT 3\r\nabc")
+		p.want("250 2.0.0 3 octets")
+		synctest.Wait()
+		rest := make(chan string, 1)
+		go func() {
+			text, _ := io.ReadAll(p.in)
+			rest <- string(text)
+		}()
+		const patience = 25 * time.Second
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		began := time.Now()
+		if err := s.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != patience {
+			t.Errorf("Shutdown: %v after %v", err, time.Since(began))
+		}
+		if text := <-rest; text != "" {
+			t.Errorf("the client was told %q", text)
+		}
+		p.conn.Close()
+		if h.aborts() != 1 || len(h.all()) != 0 {
+			t.Errorf("%d messages, %d aborted", len(h.all()), h.aborts())
+		}
+	})
+}
