@@ -54,6 +54,22 @@ func TestLog(t *testing.T) {
 	}
 }
 
+// What strangers send is no fault of ours, and a mechanism that we lack no login.
+func TestLogOfStrangersLogins(t *testing.T) {
+	var log logtest.Log
+	h := newHouse(t, func(c *Config) { c.Log = log.Logger() })
+	c := h.dial()
+	c.talk("C: a AUTHENTICATE X\nS: a NO [CANNOT] ~\nC: b AUTHENTICATE SCRAM-SHA-256-PLUS =\nS: b NO [CANNOT] ~")
+	c.talk("C: c AUTHENTICATE PLAIN\nS: +~\nC: " + strings.Repeat("A", 13000) + "\nS: * BYE [LIMIT] ~")
+	c.closed()
+	h.dial().talk("C: a AUTHENTICATE PLAIN\nS: +~\nC: !\nS: a BAD ~")
+	must(t, h.srv.Shutdown(t.Context()))
+	lines := log.Lines(slog.LevelInfo)
+	if len(lines) != 1 || lines[0].Level != "INFO" || lines[0].Message != "login failed" || lines[0].Attrs["mechanism"] != "PLAIN" {
+		t.Errorf("want one login failed: %v", lines)
+	}
+}
+
 // A house that is full is something to look at, once in a while.
 func TestLogOfRefusals(t *testing.T) {
 	var log logtest.Log

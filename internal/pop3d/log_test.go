@@ -2,6 +2,7 @@ package pop3d
 
 import (
 	"log/slog"
+	"strings"
 	"testing"
 
 	"posthouse/internal/logtest"
@@ -43,5 +44,21 @@ func TestLog(t *testing.T) {
 		if got := own.Attrs[key]; got != want {
 			t.Errorf("%s is %v, want %v", key, got, want)
 		}
+	}
+}
+
+// What strangers send is no fault of ours, and a mechanism that we lack no login.
+func TestLogOfStrangersLogins(t *testing.T) {
+	var log logtest.Log
+	h := newHouse(t, func(c *Config) { c.Log = log.Logger() })
+	c := h.dial()
+	c.talk("C: AUTH X\nS: -ERR No such mechanism here\nC: AUTH SCRAM-SHA-256-PLUS =\nS: -ERR No such mechanism here")
+	if lines := log.Lines(slog.LevelInfo); len(lines) > 0 {
+		t.Errorf("unknown mechanisms: %v", lines)
+	}
+	c.talk("C: AUTH PLAIN\nS: + \nC: " + strings.Repeat("A", 13000) + "\nS: -ERR Malformed response")
+	lines := log.Lines(slog.LevelInfo) // written before the reply
+	if len(lines) != 1 || lines[0].Level != "INFO" || lines[0].Message != "login failed" || lines[0].Attrs["mechanism"] != "PLAIN" {
+		t.Errorf("a line too long: %v", lines)
 	}
 }

@@ -17,20 +17,17 @@ type Named struct {
 	Login string
 }
 
-// LogFailure writes into a session's log that a login failed: an error where it
-// is ours.
+// LogFailure writes into a session's log that a login failed, by a mechanism that
+// the door has: an error where it is ours.
 func (n *Named) LogFailure(log *slog.Logger, mechanism string, err error) {
 	level := slog.LevelError
-	for _, theirs := range []error{ErrMechanism, ErrCredentials, ErrThrottled, ErrAuthzid, ErrProtocol, ErrCancelled, ErrBase64} {
+	for _, theirs := range []error{ErrCredentials, ErrThrottled, ErrAuthzid, ErrProtocol, ErrCancelled, ErrBase64} {
 		if errors.Is(err, theirs) {
 			level = slog.LevelInfo
 		}
 	}
-	log.Log(context.Background(), level, "login failed", "login", n.Login, "mechanism", mechanism[:min(len(mechanism), maxMechanism)], "err", err)
+	log.Log(context.Background(), level, "login failed", "login", n.Login, "mechanism", mechanism, "err", err)
 }
-
-// maxMechanism is how long the name of a mechanism can be (RFC 4422 section 3.1).
-const maxMechanism = 20
 
 // maxNamed is as long as an address can be (RFC 5321 section 4.5.3.1), in bytes.
 const maxNamed = 255

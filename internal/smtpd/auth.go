@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"posthouse/internal/sasl"
@@ -25,7 +26,12 @@ func (s *session) cmdAUTH(arg string) {
 	}
 	mech := strings.ToUpper(fields[0])
 	auth := &sasl.Named{Authenticator: s.srv.handler.Authenticator(s.remote.Addr(), s.cfg.Door)}
-	who, err := s.login(auth, mech, fields[1:])
+	exchange, err := s.cfg.SASL.Begin(s.srv.ctx, mech, auth, s.conn.TLS())
+	if err != nil { // nobody has tried to log in yet
+		s.loginFailed(err)
+		return
+	}
+	who, err := s.login(exchange, fields[1:])
 	if s.over != "" {
 		return
 	}
@@ -63,13 +69,10 @@ func (s *session) authAllowed() bool {
 }
 
 // login carries out the exchange.
-func (s *session) login(auth sasl.Authenticator, mech string, initial []string) (sasl.Identity, error) {
-	exchange, err := s.cfg.SASL.Begin(s.srv.ctx, mech, auth, s.conn.TLS())
-	if err != nil {
-		return sasl.Identity{}, err
-	}
+func (s *session) login(exchange sasl.Server, initial []string) (sasl.Identity, error) {
 	var first []byte
 	if len(initial) > 0 {
+		var err error
 		if first, err = sasl.DecodeInitial(initial[0]); err != nil {
 			return sasl.Identity{}, err
 		}
@@ -82,7 +85,8 @@ func (s *session) challenge(challenge []byte) ([]byte, error) {
 	line, err := s.readLine(sasl.MaxLine)
 	switch {
 	case errors.Is(err, wire.ErrLineTooLong):
-		return nil, status.New(500, 5, 6, "Authentication line too long") // RFC 4954 section 4
+		refusal := status.New(500, 5, 6, "Authentication line too long") // RFC 4954 section 4
+		return nil, fmt.Errorf("%w: %w", sasl.ErrProtocol, refusal)
 	case err != nil:
 		s.lost(err)
 		return nil, errGone

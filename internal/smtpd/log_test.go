@@ -62,3 +62,22 @@ func TestLog(t *testing.T) {
 		t.Errorf("%v", lines[2])
 	}
 }
+
+// What strangers send is no fault of ours, and a mechanism that we lack no login.
+func TestLogOfStrangersLogins(t *testing.T) {
+	var log logtest.Log
+	_, addr := serve(t, Config{Log: log.Logger(), OfferAuth: true, AllowPlaintextAuth: true}, &house{})
+	p := dial(t, addr)
+	p.do("EHLO x", "250")
+	p.do("AUTH X", "504 5.5.4")
+	p.do("AUTH SCRAM-SHA-256-PLUS =", "504 5.5.4")
+	if lines := log.Lines(slog.LevelInfo); len(lines) > 0 {
+		t.Errorf("unknown mechanisms: %v", lines)
+	}
+	p.do("AUTH PLAIN", "334")
+	p.do(strings.Repeat("A", 13000), "500 5.5.6")
+	lines := log.Lines(slog.LevelInfo) // written before the reply
+	if len(lines) != 1 || lines[0].Level != "INFO" || lines[0].Message != "login failed" || lines[0].Attrs["mechanism"] != "PLAIN" {
+		t.Errorf("a line too long: %v", lines)
+	}
+}
