@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -71,18 +72,14 @@ func (s *Server) dropPrivileges() error {
 	return nil
 }
 
-// refuseForeign refuses data that belong to somebody else than uid, who is to serve
-// them: the files that root makes among them its owner could not open later.
+// refuseForeign refuses a store that belongs to somebody else than uid, who is to
+// serve it: the files that root makes there its owner could not open later.
 func refuseForeign(cfg *config.Config, uid int) error {
-	info, err := os.Stat(cfg.Data)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
+	st, err := ownerOf(filepath.Join(cfg.Data, indexDir))
 	if err != nil {
 		return cfg.Errorf("data", "%v", err)
 	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || int(st.Uid) == uid {
+	if st == nil || int(st.Uid) == uid {
 		return nil
 	}
 	owner := strconv.Itoa(int(st.Uid))
@@ -90,6 +87,19 @@ func refuseForeign(cfg *config.Config, uid int) error {
 		owner = u.Username
 	}
 	return cfg.Errorf("user", "%s belongs to %s: want user = %q, or start as that user", cfg.Data, owner, owner)
+}
+
+// ownerOf tells whose a directory is; nil when it is not there.
+func ownerOf(dir string) (*syscall.Stat_t, error) {
+	info, err := os.Stat(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	st, _ := info.Sys().(*syscall.Stat_t)
+	return st, nil
 }
 
 // writeAndSearch is what access(2) is asked for.
@@ -121,22 +131,18 @@ func become(who identity) error {
 }
 
 // ActAsOwner makes root, who gives a command to a house that does not run, the
-// owner of its data for the rest of the process: files that root left there would
-// keep the house from starting.
+// owner of its store (or of its data directory, while there is none) for the rest of
+// the process: files that root left there would keep the house from starting.
 func ActAsOwner(data string) error {
 	if os.Getuid() != 0 {
 		return nil
 	}
-	info, err := os.Stat(data)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
+	st, err := ownerOf(filepath.Join(data, indexDir))
+	if err == nil && st == nil {
+		st, err = ownerOf(data)
 	}
-	if err != nil {
+	if err != nil || st == nil || st.Uid == 0 {
 		return err
-	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || st.Uid == 0 {
-		return nil
 	}
 	return become(identity{int(st.Uid), int(st.Gid)})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -127,6 +128,13 @@ func TestReady(t *testing.T) {
 func TestForeignDataRefused(t *testing.T) {
 	cfg := configIn(t, t.TempDir())
 	me := os.Getuid()
+	if err := refuseForeign(cfg, me+1); err != nil {
+		t.Errorf("nothing there yet: %v", err)
+	}
+	index := filepath.Join(cfg.Data, indexDir)
+	if err := os.Mkdir(index, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	if err := refuseForeign(cfg, me); err != nil {
 		t.Errorf("one's own: %v", err)
 	}
@@ -136,13 +144,13 @@ func TestForeignDataRefused(t *testing.T) {
 	if me != 0 {
 		return
 	}
-	if err := os.Chown(cfg.Data, 65534, 65534); err != nil {
+	if err := os.Chown(index, 65534, 65534); err != nil {
 		t.Skip(err)
 	}
 	if _, err := Start(t.Context(), cfg, Options{Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "want user = ") {
 		t.Errorf("start: %v", err)
 	}
-	if left, err := os.ReadDir(cfg.Data); err != nil || len(left) > 0 {
+	if left, err := os.ReadDir(cfg.Data); err != nil || len(left) > 1 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
