@@ -137,7 +137,7 @@ func (b *rebuilder) run(ctx context.Context) error {
 		meta, err := record.Decode(r.Meta)
 		if err != nil {
 			b.made.Damaged++
-			b.doubt("%s: %v", refText(r.Ref), err)
+			b.doubt("%s: %v", r.Ref, err)
 			return nil
 		}
 		if meta.Kind == record.Directory {
@@ -177,7 +177,7 @@ func (b *rebuilder) refile(ctx context.Context, r segment.Record, meta *record.M
 			continue // it was removed: tellMissing
 		}
 		if err := b.mailboxes.Refile(ctx, id.Account(l.Account), l.Mailbox, r.Ref, sum, meta.Flags, meta.Date); err != nil {
-			return fmt.Errorf("%s: %w", refText(r.Ref), err)
+			return fmt.Errorf("%s: %w", r.Ref, err)
 		}
 		b.made.Messages++
 	}
@@ -201,7 +201,7 @@ func (b *rebuilder) queued(r segment.Record, meta *record.Meta, sum *message.Sum
 			Notify: q.Notify, ORcpt: q.ORcpt, RRVS: q.RRVS, RRVSContinue: q.RRVSContinue,
 		}}
 		if err := rcpt.To.UnmarshalText([]byte(q.To)); err != nil {
-			b.doubt("%s: recipient %q: %v", refText(r.Ref), q.To, err)
+			b.doubt("%s: recipient %q: %v", r.Ref, q.To, err)
 			continue
 		}
 		m.Rcpts = append(m.Rcpts, rcpt)

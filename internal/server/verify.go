@@ -80,14 +80,14 @@ func (v *verifier) counts(ctx context.Context) error {
 		return refs.Scan(r, func(ref blob.Ref, count int) bool {
 			counted[ref] = true
 			if held := v.holders[ref]; held != count {
-				v.report(fmt.Sprintf("body %s: counted %d references, found %d", refText(ref), count, held))
+				v.report(fmt.Sprintf("body %s: counted %d references, found %d", ref, count, held))
 			}
 			return ctx.Err() == nil
 		})
 	})
 	for ref, n := range v.holders {
 		if !counted[ref] {
-			v.report(fmt.Sprintf("body %s: %d references, none counted", refText(ref), n))
+			v.report(fmt.Sprintf("body %s: %d references, none counted", ref, n))
 		}
 	}
 	return err
@@ -109,7 +109,7 @@ func (v *verifier) bodies(ctx context.Context) error {
 	}
 	whose, err := v.whose(ctx, bad)
 	for _, ref := range slices.SortedFunc(maps.Keys(bad), byPlace) {
-		v.report(fmt.Sprintf("body %s: %v: %s", refText(ref), bad[ref], whose[ref]))
+		v.report(fmt.Sprintf("body %s: %v: %s", ref, bad[ref], whose[ref]))
 	}
 	return errors.Join(err, v.ground.bodies.VerifyHeads(ctx, func(num uint32, err error) {
 		v.report(fmt.Sprintf("segment %08x: %v", num, err))
@@ -118,8 +118,4 @@ func (v *verifier) bodies(ctx context.Context) error {
 
 func byPlace(a, b blob.Ref) int {
 	return cmp.Or(cmp.Compare(a.Segment, b.Segment), cmp.Compare(a.Offset, b.Offset))
-}
-
-func refText(ref blob.Ref) string {
-	return fmt.Sprintf("%08x/%d (%d bytes)", ref.Segment, ref.Offset, ref.Length)
 }
